@@ -1,0 +1,76 @@
+//! A Kubernetes object as the API server gives it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::object::{Kind, ObjectRef, Uid};
+use crate::state::{ObjectState, Owner};
+
+/// A whole object as JSON, with readers for what every object has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Document(pub Value);
+
+/// A document without kind, name or uid: not an object of the API server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a Kubernetes object: {missing} is missing or not a string")]
+pub struct NotAnObject {
+    pub missing: &'static str,
+}
+
+impl Document {
+    /// The text at a JSON pointer.
+    pub fn text(&self, pointer: &str) -> Option<&str> {
+        self.0.pointer(pointer)?.as_str()
+    }
+
+    pub fn number(&self, pointer: &str) -> Option<u64> {
+        self.0.pointer(pointer)?.as_u64()
+    }
+
+    pub fn list(&self, pointer: &str) -> &[Value] {
+        self.0.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    pub fn time(&self, pointer: &str) -> Option<Timestamp> {
+        self.text(pointer)?.parse().ok()
+    }
+
+    pub fn object(&self) -> Result<ObjectRef, NotAnObject> {
+        let need = |pointer, missing| self.text(pointer).ok_or(NotAnObject { missing });
+        Ok(ObjectRef {
+            kind: Kind::from(need("/kind", "kind")?),
+            namespace: self.text("/metadata/namespace").map(Into::into),
+            name: need("/metadata/name", "metadata.name")?.into(),
+        })
+    }
+
+    pub fn uid(&self) -> Result<Uid, NotAnObject> {
+        self.text("/metadata/uid").map(Uid::from).ok_or(NotAnObject { missing: "metadata.uid" })
+    }
+
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.0.pointer("/metadata/annotations")?.get(key)?.as_str()
+    }
+
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.0.pointer("/metadata/labels")?.get(key)?.as_str()
+    }
+
+    /// All owner references, the controller first.
+    pub fn owners(&self) -> Vec<Owner> {
+        let mut owners: Vec<Owner> = self
+            .list("/metadata/ownerReferences")
+            .iter()
+            .filter_map(|reference| Owner::from_reference(reference, self.text("/metadata/namespace")))
+            .collect();
+        owners.sort_by_key(|owner| !owner.controller);
+        owners
+    }
+
+    /// What the watchers and detectors need of it.
+    pub fn state(&self) -> Result<ObjectState, NotAnObject> {
+        ObjectState::from_document(self)
+    }
+}

@@ -1,0 +1,32 @@
+//! The words of KubeWise and the ports between its parts.
+//!
+//! Words are plain values: what is measured ([`metric`]), what Kubernetes says ([`event`], [`state`]),
+//! what was noticed ([`anomaly`], [`incident`]), what shall be done ([`plan`], [`request`]), what was done
+//! ([`journal`], [`action`]). [`port`] holds the traits behind which everything outside the process lives.
+//! Nothing here performs I/O, reads a clock or draws a random number.
+
+pub mod action;
+pub mod anomaly;
+pub mod document;
+pub mod event;
+pub mod failure;
+pub mod health;
+pub mod id;
+pub mod incident;
+pub mod journal;
+pub mod metric;
+pub mod object;
+pub mod period;
+pub mod plan;
+pub mod port;
+pub mod quantity;
+pub mod record;
+pub mod request;
+pub mod state;
+pub mod topology;
+pub mod unit;
+
+pub use failure::{Failure, Rejection};
+pub use jiff::Timestamp;
+pub use object::{Kind, ObjectRef, Uid};
+pub use period::Period;

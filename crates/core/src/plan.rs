@@ -1,0 +1,278 @@
+//! What shall be done: a plan in which nothing is left to choose.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::anomaly::Severity;
+use crate::id::{IncidentId, PlanId};
+use crate::object::{ObjectRef, Uid};
+use crate::period::Period;
+use crate::record::{Extra, SchemaVersion};
+use crate::request::Subresource;
+
+/// The most steps a plan may have: what a person can still read at night.
+pub const MAX_STEPS: usize = 10;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemediationPlan {
+    #[serde(default)]
+    pub version: SchemaVersion,
+    pub id: PlanId,
+    pub incident: IncidentId,
+    pub workload: ObjectRef,
+    /// 1 for the first plan of its incident.
+    pub attempt: u32,
+    pub author: Author,
+    /// Why this and not something else.
+    pub reasoning: String,
+    pub root_cause: String,
+    /// What the reasoning rests on.
+    pub evidence: Vec<EvidenceItem>,
+    pub priority: Severity,
+    pub disposition: Disposition,
+    /// In order; irreversible ones last. Empty when handing over.
+    pub actions: Vec<PlanStep>,
+    /// The rules this plan was held against, and what each one found.
+    pub safety_constraints: Vec<SafetyConstraint>,
+    pub verification: Verification,
+    /// The mode that applied when it was made, after every cap.
+    pub mode: Mode,
+    pub status: PlanStatus,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// Why it was rejected, superseded, or how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Author {
+    Playbook { name: String },
+}
+
+impl fmt::Display for Author {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Author::Playbook { name } => write!(f, "playbook {name}"),
+        }
+    }
+}
+
+/// One fact that a plan rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceItem {
+    /// Unique within the plan; reasoning cites it.
+    pub id: String,
+    pub source: String,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Disposition {
+    Act,
+    /// No action: a person is told what is known.
+    HandOver,
+}
+
+/// One step: an action of the registry, lowered to what it does to the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStep {
+    pub action: Action,
+    pub operation: Operation,
+    /// One sentence for people.
+    pub description: String,
+    pub reversible: bool,
+    /// Pods that may be unavailable because of it at one time; charged to the cluster's budget.
+    pub disruption: u32,
+}
+
+/// An action of the registry with its parameters, as a playbook or a person names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Action {
+    /// PascalCase, such as `RolloutUndo`.
+    pub name: String,
+    pub target: ObjectRef,
+    #[serde(default)]
+    pub parameters: Value,
+}
+
+/// What a step does, down to the fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "verb", rename_all = "camelCase")]
+pub enum Operation {
+    /// Change fields of one object, together.
+    Write {
+        object: ObjectRef,
+        uid: Uid,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subresource: Option<Subresource>,
+        changes: Vec<FieldChange>,
+    },
+    Evict {
+        pod: ObjectRef,
+        uid: Uid,
+    },
+    /// Tell people through the notifier.
+    Notify {
+        message: String,
+    },
+}
+
+impl Operation {
+    /// The object that is written, if any; what a saga locks.
+    pub fn writes(&self) -> Option<&ObjectRef> {
+        match self {
+            Operation::Write { object, .. } => Some(object),
+            Operation::Evict { pod, .. } => Some(pod),
+            Operation::Notify { .. } => None,
+        }
+    }
+}
+
+/// A field by JSON pointer. `None` means that the field is absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FieldChange {
+    pub path: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+/// A safety rule and what it found. A plan with a violated rule is never made; these are kept as proof.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SafetyConstraint {
+    /// PascalCase name of the rule, such as `ProtectedNamespace`.
+    pub rule: String,
+    pub finding: String,
+}
+
+/// How the outcome will be judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// What must become true, in words.
+    pub checks: Vec<String>,
+    /// From the act to the earliest provisional verdict.
+    pub provisional_after: Period,
+    /// How long the trouble must stay gone: twice the failure's own interval.
+    pub settle: Period,
+    /// From the act; without a verdict by then it is handed over.
+    pub deadline: Period,
+    /// How the workload was when the plan was made.
+    pub baseline: Indicators,
+}
+
+/// The guarded indicators of a workload: what "better" and "worse" are judged by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Indicators {
+    pub desired: u32,
+    pub available: u32,
+    /// Whether the workload's controller has seen the newest spec and every replica runs it.
+    pub rolled_out: bool,
+    /// Restarts of the present pods, by pod and container (`pod/container`), so that a replaced pod starts anew.
+    pub restarts: std::collections::BTreeMap<String, u32>,
+    /// Containers that wait or ended for a known failure, as `pod/container: reason`.
+    pub failing: Vec<String>,
+    /// The newest sample about the workload or its pods; `None` if there was none lately.
+    pub newest_sample: Option<Timestamp>,
+    pub taken_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Verdict {
+    Improved,
+    Worse,
+    Inconclusive,
+}
+
+/// How far KubeWise may go. Ordered: a cap is a minimum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Write nothing to the cluster at all.
+    #[default]
+    Observe,
+    /// Plan, and wait for a person; write Events and the Lease only.
+    Propose,
+    /// Act.
+    Auto,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Observe => "observe",
+            Mode::Propose => "propose",
+            Mode::Auto => "auto",
+        })
+    }
+}
+
+impl std::str::FromStr for Mode {
+    type Err = UnknownMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMode> {
+        match text {
+            "observe" => Ok(Mode::Observe),
+            "propose" => Ok(Mode::Propose),
+            "auto" => Ok(Mode::Auto),
+            other => Err(UnknownMode(other.into())),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a mode; modes are observe, propose and auto")]
+pub struct UnknownMode(String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum PlanStatus {
+    /// Made in observe mode: what would have been done.
+    Observed,
+    /// Waits for a person.
+    Proposed,
+    Approved,
+    Rejected,
+    /// Its saga runs.
+    Executing,
+    /// Its trouble went, or its premise changed, before it ran.
+    Superseded,
+    Succeeded,
+    RolledBack,
+    Aborted,
+    HandedOver,
+    Stuck,
+}
+
+impl PlanStatus {
+    pub fn is_final(self) -> bool {
+        match self {
+            PlanStatus::Proposed | PlanStatus::Approved | PlanStatus::Executing => false,
+            PlanStatus::Observed
+            | PlanStatus::Rejected
+            | PlanStatus::Superseded
+            | PlanStatus::Succeeded
+            | PlanStatus::RolledBack
+            | PlanStatus::Aborted
+            | PlanStatus::HandedOver
+            | PlanStatus::Stuck => true,
+        }
+    }
+}
+
+impl fmt::Display for PlanStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}

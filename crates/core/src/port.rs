@@ -1,0 +1,179 @@
+//! The ports: everything outside the process, as seen from inside. Each says what it promises.
+//!
+//! Every method bounds its own time. No implementation retries or trips a breaker: that is put around it in
+//! the wiring. Every failure is classified by [`Failure`].
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+
+use crate::document::Document;
+use crate::event::{EventRecord, EventType};
+use crate::failure::Failure;
+use crate::health::{HealthReport, Status};
+use crate::id::{IncidentId, PlanId, SagaId};
+use crate::journal::{Epoch, JournalEntry};
+use crate::metric::{MetricAnswer, MetricQuery};
+use crate::object::{Kind, ObjectRef, Uid};
+use crate::plan::RemediationPlan;
+use crate::record::{Page, Record, RecordKind, RecordQuery};
+use crate::request::{ClusterRequest, Performed};
+use crate::state::ObjectState;
+
+/// The only time there is: wall clock in production, virtual in simulation.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// Never goes backwards within one process.
+    fn now(&self) -> Timestamp;
+
+    /// Completes at or after `deadline`; at once if that is past.
+    fn sleep_until(&self, deadline: Timestamp) -> BoxFuture<'static, ()>;
+}
+
+/// Where samples come from.
+#[async_trait]
+pub trait MetricSource: Send + Sync {
+    /// The answer to one query as of `now`, in base units. What could not be used is counted, not hidden.
+    /// The failure carries the source's own message.
+    async fn sample(&self, query: &MetricQuery, now: Timestamp) -> Result<MetricAnswer, Failure>;
+}
+
+/// Where Events and object states come from.
+pub trait EventSource: Send + Sync {
+    /// Never ends while it is held. First every object as it is, then every change. A cut is told, resumed, and
+    /// if the server has forgotten our place, listed anew: then some items come twice (same uid and count, same
+    /// resourceVersion), none is left out, and objects that went meanwhile are told as `Deleted`.
+    fn watch(&self) -> BoxStream<'static, WatchItem>;
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum WatchItem {
+    Event(Box<EventRecord>),
+    Applied(Box<ObjectState>),
+    Deleted {
+        object: ObjectRef,
+        uid: Uid,
+    },
+    /// Every object of the kind that existed has been told.
+    Synced(Kind),
+    /// The watch of a kind broke; it is being taken up again.
+    Interrupted {
+        kind: Kind,
+        failure: Failure,
+    },
+}
+
+/// Reads objects as they are now, from the API server and not from a cache.
+#[async_trait]
+pub trait ClusterReader: Send + Sync {
+    /// `None` if there is no such object.
+    async fn get(&self, object: &ObjectRef) -> Result<Option<Document>, Failure>;
+
+    /// All objects of a kind in a namespace (or of the cluster), by name; at most 5,000, else a failure, since
+    /// a cut list must not pass for a whole one.
+    async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Document>, Failure>;
+
+    /// The last lines that a container wrote; of its previous run if `previous`. At most 64 KiB.
+    async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure>;
+}
+
+/// Changes the cluster. Sends a request once: never again by itself.
+#[async_trait]
+pub trait ClusterActor: Send + Sync {
+    /// Performs a request whole or not at all. With `dry_run` the server judges it and keeps nothing.
+    /// A failed `test`, another uid or a missing object is `Rejected`; a time-out or a cut connection after
+    /// sending is `Unknown`; a budget that forbids an eviction is `RateLimited`.
+    async fn perform(&self, request: &ClusterRequest, dry_run: bool) -> Result<Performed, Failure>;
+}
+
+/// Keeps records.
+#[async_trait]
+pub trait RecordStore: Send + Sync {
+    /// Inserts or replaces by id, all or none. When it returns, a crash of the process loses nothing.
+    async fn save(&self, records: &[Record]) -> Result<(), Failure>;
+
+    async fn get(&self, kind: RecordKind, id: &str) -> Result<Option<Record>, Failure>;
+
+    /// Newest first, by time and then id; stable over pages while nothing is written.
+    async fn find(&self, query: &RecordQuery) -> Result<Page, Failure>;
+
+    /// Removes closed records older than `before`; returns how many.
+    async fn purge(&self, before: Timestamp) -> Result<u64, Failure>;
+}
+
+/// Keeps what sagas wrote down. Linearizable: one writer at a time wins.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Durable when it returns (synced to disk). `Rejected(Conflict)` if the sequence number is taken or leaves
+    /// a gap, if a newer epoch has written, or, for `Opened`, if another saga holds one of the locks. Appending
+    /// the very same entry again succeeds, so an `Unknown` may be repeated.
+    async fn append(&self, entry: &JournalEntry) -> Result<(), Failure>;
+
+    /// Sagas without `Closed`, and those closed as `Stuck`, in order of opening.
+    async fn unfinished(&self) -> Result<Vec<SagaId>, Failure>;
+
+    /// All entries of a saga in order.
+    async fn read(&self, saga: &SagaId) -> Result<Vec<JournalEntry>, Failure>;
+}
+
+/// Tells people.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// At least once.
+    async fn notify(&self, notice: &Notice) -> Result<(), Failure>;
+}
+
+/// Something to tell about an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    pub object: ObjectRef,
+    pub uid: Option<Uid>,
+    pub incident: IncidentId,
+    pub event_type: EventType,
+    /// PascalCase, such as `Repaired`.
+    pub reason: String,
+    pub message: String,
+    pub time: Timestamp,
+}
+
+/// Decides which process may act.
+#[async_trait]
+pub trait Leadership: Send + Sync {
+    /// Takes or renews the leadership. A holder must stop acting at `until` unless renewed; that is before
+    /// anybody else can take over.
+    async fn hold(&self) -> Result<Standing, Failure>;
+
+    /// Gives it up, so that another need not wait. Best effort.
+    async fn release(&self) -> Result<(), Failure>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Leader { epoch: Epoch, until: Timestamp },
+    Follower { holder: String },
+}
+
+/// What people can change at run time; implemented by the runtime, used by the API.
+#[async_trait]
+pub trait Control: Send + Sync {
+    /// Lets a proposed plan run. `Rejected(NotFound)`, or `Rejected(Conflict)` if it no longer waits.
+    async fn approve(&self, plan: &PlanId, by: &str) -> Result<RemediationPlan, Failure>;
+
+    async fn reject(&self, plan: &PlanId, by: &str, reason: &str) -> Result<RemediationPlan, Failure>;
+}
+
+/// What the runtime tells about itself; used by the API.
+#[async_trait]
+pub trait Introspection: Send + Sync {
+    fn health(&self) -> HealthReport;
+
+    fn status(&self) -> Status;
+
+    /// All metrics in OpenMetrics text.
+    fn metrics(&self) -> String;
+
+    /// The effective configuration with secrets masked.
+    fn configuration(&self) -> serde_json::Value;
+}
