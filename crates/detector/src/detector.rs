@@ -1,0 +1,372 @@
+//! The detector: what is known, what is looked at next, and what follows from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use kubewise_core::anomaly::{AnomalyRecord, Reason};
+use kubewise_core::event::EventRecord;
+use kubewise_core::incident::Incident;
+use kubewise_core::metric::NormalizedMetric;
+use kubewise_core::port::WatchItem;
+use kubewise_core::state::{ObjectState, StateDetail};
+use kubewise_core::{Kind, ObjectRef, Period};
+
+use crate::anomalies::{Anomalies, Bench};
+use crate::events::Events;
+use crate::options::Options;
+use crate::rules::{self, workloads::FAILED_CREATE_COUNTS};
+use crate::series::{Place, SeriesBook};
+use crate::telemetry::Telemetry;
+use crate::world::World;
+use crate::{Change, Observation, healthy, samples};
+
+/// Housekeeping is not urgent.
+const SWEEP: Period = Period::from_mins(1);
+
+/// Turns observations into anomalies and incidents. Holds one entry for each object of the cluster and one for
+/// each series, within the bounds of its options.
+#[derive(Debug)]
+pub struct Detector {
+    options: Options,
+    world: World,
+    telemetry: Telemetry,
+    series: SeriesBook,
+    events: Events,
+    anomalies: Anomalies,
+    agenda: Agenda,
+    unidentified: u64,
+    ignored: u64,
+    missing: Vec<String>,
+    swept_at: Option<Timestamp>,
+}
+
+/// Numbers about the detector itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Series that are followed.
+    pub series: usize,
+    /// Workloads that no other workload owns; nodes are not among them.
+    pub workloads: usize,
+    pub objects: usize,
+    /// Anomalies that fire.
+    pub firing: usize,
+    /// Incidents that are not quiet.
+    pub open_incidents: usize,
+    /// Of `workloads`, those with an incident that is not quiet. A deviation alone does not count.
+    pub workloads_with_incident: usize,
+    /// Samples so far of objects that were not known: not learnt.
+    pub unidentified: u64,
+    /// Samples so far that were not finite, or not newer than the last of their series.
+    pub ignored: u64,
+    /// Series so far that gave way.
+    pub evicted: u64,
+    /// Watches and queries that spoke before and are silent now. While it is not empty, what rests on them is
+    /// unknown: nothing of it resolves.
+    pub missing: Vec<String>,
+}
+
+impl Detector {
+    pub fn new(options: Options) -> Self {
+        Detector {
+            world: World::default(),
+            telemetry: Telemetry::default(),
+            series: SeriesBook::new(options.deviation.clone(), options.bounds.series),
+            events: Events::new(options.bounds.events),
+            anomalies: Anomalies::default(),
+            agenda: Agenda::default(),
+            unidentified: 0,
+            ignored: 0,
+            missing: Vec::new(),
+            swept_at: None,
+            options,
+        }
+    }
+
+    /// Takes up what an earlier process left: firing anomalies and incidents that were not quiet. They go on
+    /// under their ids. To be called before the first observation.
+    pub fn restore(&mut self, firing: Vec<AnomalyRecord>, open: Vec<Incident>) {
+        self.anomalies.restore(firing, open);
+        for workload in self.anomalies.open() {
+            self.agenda.look_at(workload, Timestamp::MIN);
+        }
+    }
+
+    /// Takes in what was seen. `now` never goes backwards.
+    pub fn observe(&mut self, observation: &Observation, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        match observation {
+            Observation::Metric(sample) => self.sample(sample, now, &mut changes),
+            Observation::Watch(item) => self.watched(item, now, &mut changes),
+            Observation::Query { name, answered } => self.telemetry.query(name, *answered, now),
+        }
+        changes
+    }
+
+    /// Takes in that time has passed; to be called about each second.
+    pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for workload in self.agenda.due(now) {
+            self.judge(&workload, now, &mut changes);
+        }
+        self.missing = self.telemetry.missing(self.options.bounds.query_missing_after, now);
+        if self.swept_at.is_none_or(|at| SWEEP.after(at) <= now) {
+            self.swept_at = Some(now);
+            self.events.sweep(now);
+            self.series.sweep();
+        }
+        changes
+    }
+
+    /// The workload (or node) under which what happens to an object is told; `None` while it is not known.
+    pub fn workload_of(&self, object: &ObjectRef) -> Option<ObjectRef> {
+        self.world.workload_of(object)
+    }
+
+    /// The last known state of an object.
+    pub fn state(&self, object: &ObjectRef) -> Option<&ObjectState> {
+        self.world.get(object).map(|known| &known.state)
+    }
+
+    /// The last known states of a workload and of all that it controls, in order of name.
+    pub fn objects_of(&self, workload: &ObjectRef) -> Vec<&ObjectState> {
+        self.world.objects_of(workload).into_iter().map(|known| &known.state).collect()
+    }
+
+    pub fn stats(&self) -> Stats {
+        let grave: BTreeSet<&ObjectRef> = self
+            .anomalies
+            .firing()
+            .filter(|one| one.reason != Reason::Deviation && one.workload.kind != Kind::Node)
+            .map(|one| &one.workload)
+            .collect();
+        Stats {
+            series: self.series.len(),
+            workloads: self.world.workloads(),
+            objects: self.world.objects(),
+            firing: self.anomalies.firing().count(),
+            open_incidents: self.anomalies.open().count(),
+            workloads_with_incident: grave.len(),
+            unidentified: self.unidentified,
+            ignored: self.ignored + self.series.ignored,
+            evicted: self.series.evicted,
+            missing: self.missing.clone(),
+        }
+    }
+
+    fn sample(&mut self, sample: &NormalizedMetric, now: Timestamp, changes: &mut Vec<Change>) {
+        if !sample.value.is_finite() {
+            self.ignored += 1;
+            return;
+        }
+        if samples::is_state(&sample.metric_type) {
+            self.state_sample(sample, now, changes);
+            return;
+        }
+        if !self.series.follows(&sample.metric_type) {
+            return;
+        }
+        let Some(workload) = self.identify(&sample.object) else {
+            self.unidentified += 1;
+            return;
+        };
+        let known = self.world.get(&sample.object);
+        let place = Place {
+            template: known.and_then(|known| known.pod()?.0.template.as_ref()),
+            is_changing: self.is_changing(&workload, &sample.object, now),
+            workload,
+        };
+        let workload = place.workload.clone();
+        if self.series.observe(sample, place) {
+            self.judge(&workload, now, changes);
+        }
+    }
+
+    /// Volume claims and quotas have no owner and are not watched: each stands for itself. An autoscaler stands
+    /// for what it scales.
+    fn identify(&self, object: &ObjectRef) -> Option<ObjectRef> {
+        if matches!(object.kind, Kind::PersistentVolumeClaim | Kind::ResourceQuota) {
+            return Some(object.clone());
+        }
+        if let StateDetail::Autoscaler(autoscaler) = &self.world.get(object)?.state.detail {
+            return Some(autoscaler.target.clone());
+        }
+        self.world.workload_of(object)
+    }
+
+    /// A pod that starts, or a workload whose template or size was just changed: another level is expected.
+    fn is_changing(&self, workload: &ObjectRef, object: &ObjectRef, now: Timestamp) -> bool {
+        let quiet = self.options.deviation.quiet_after_change;
+        let recent = |at: Option<Timestamp>| at.is_some_and(|at| quiet.after(at) > now);
+        recent(
+            self.world
+                .get(object)
+                .filter(|known| known.pod().is_some())
+                .and_then(|known| known.state.created),
+        ) || self.world.get(workload).is_some_and(|known| {
+            known.workload().is_some_and(|(state, history)| {
+                recent(history.changed_at) || rules::workloads::is_rolling(&known.state, state)
+            })
+        })
+    }
+
+    fn state_sample(&mut self, sample: &NormalizedMetric, now: Timestamp, changes: &mut Vec<Change>) {
+        let Some(known) = self.world.get(&sample.object) else {
+            self.unidentified += 1;
+            return;
+        };
+        let watched = self.telemetry.is_whole(&sample.object.kind);
+        if watched && samples::LAG.after(known.heard_at) > now {
+            return; // the watch knows better
+        }
+        let window = self.options.rules.restart_window;
+        let changed =
+            self.world.change(&sample.object, window, now, |known| samples::stand_in(known, sample));
+        if changed && let Some(workload) = self.world.workload_of(&sample.object) {
+            self.judge(&workload, now, changes);
+        }
+    }
+
+    fn watched(&mut self, item: &WatchItem, now: Timestamp, changes: &mut Vec<Change>) {
+        self.telemetry.watched(item);
+        match item {
+            WatchItem::Applied(state) => {
+                let window = self.options.rules.restart_window;
+                self.world.apply(state, window, now);
+                if let Some(before) = self.anomalies.scaled_from(&state.object) {
+                    self.world.change(&state.object, window, now, |known| {
+                        if let Some(history) = known.workload_history() {
+                            history.scaled_earlier(state, before, now);
+                        }
+                        false
+                    });
+                }
+                self.changed(state, now, changes);
+            }
+            WatchItem::Deleted { object, uid } => {
+                let workload = self.world.workload_of(object);
+                self.world.remove(object, uid);
+                for workload in workload.into_iter().chain([object.clone()]).collect::<BTreeSet<_>>() {
+                    self.series.object_gone(&workload, object);
+                    if self.anomalies.is_open(&workload) || self.world.get(&workload).is_some() {
+                        self.judge(&workload, now, changes);
+                    }
+                }
+            }
+            WatchItem::Event(event) => self.event(event, now, changes),
+            WatchItem::Synced(_) | WatchItem::Interrupted { .. } => {}
+        }
+    }
+
+    /// An object changed, so its workload may show something else. While pods are still being listed, judging can
+    /// wait for the next tick: else a workload of many pods would be judged for each of them.
+    fn changed(&mut self, state: &ObjectState, now: Timestamp, changes: &mut Vec<Change>) {
+        let Some(workload) = self.identify(&state.object) else { return };
+        if workload.kind == Kind::Node || self.telemetry.is_whole(&Kind::Pod) {
+            self.judge(&workload, now, changes);
+        } else {
+            self.agenda.look_at(&workload, now);
+        }
+    }
+
+    fn event(&mut self, event: &EventRecord, now: Timestamp, changes: &mut Vec<Change>) {
+        if !self.events.is_new(event, now) {
+            return;
+        }
+        let workload = self.world.workload_of(&event.object);
+        let record = EventRecord { workload: workload.clone(), ..event.clone() };
+        changes.push(Change::Event(Box::new(record)));
+        let Some(workload) = workload else { return };
+        if event.reason == "FailedCreate" {
+            let window = self.options.rules.restart_window;
+            let at = event.last_seen.min(now);
+            self.world.change(&workload, window, now, |known| {
+                if let Some(history) = known.workload_history() {
+                    history.create_failed(at, FAILED_CREATE_COUNTS, &event.message);
+                }
+                false
+            });
+            self.judge(&workload, now, changes);
+        }
+        if self.events.keep(&workload, event) {
+            self.anomalies.link(&workload, &event.id(), changes);
+        }
+    }
+
+    fn expire_samples(&mut self, workload: &ObjectRef, now: Timestamp) {
+        let pods: Vec<ObjectRef> = self
+            .world
+            .objects_of(workload)
+            .into_iter()
+            .filter(|known| samples::stood_in(known))
+            .map(|known| known.state.object.clone())
+            .collect();
+        for pod in pods {
+            let window = self.options.rules.restart_window;
+            self.world.change(&pod, window, now, |known| samples::expire(known, now));
+        }
+    }
+
+    /// Reads the symptoms of a workload, lets anomalies follow, and notes when to look again.
+    fn judge(&mut self, workload: &ObjectRef, now: Timestamp, changes: &mut Vec<Change>) {
+        if self.telemetry.all_answered() {
+            self.expire_samples(workload, now);
+        }
+        let options = &self.options.rules;
+        let mut symptoms = rules::symptoms(&self.world, workload, options, now);
+        symptoms.extend(self.series.symptoms(workload));
+        let shows = !symptoms.is_empty();
+        let bench = Bench {
+            options,
+            is_whole: &|kind| self.telemetry.is_whole(kind),
+            events: &|| self.events.related(workload, now),
+            now,
+        };
+        self.anomalies.judge(workload, symptoms, &bench, changes);
+        let is_restless = shows || self.anomalies.is_open(workload);
+        let is_quiet = !shows && !self.anomalies.is_open(workload);
+        let verdict = healthy::judge(&mut self.world, workload, is_quiet, options, now);
+        changes.extend(verdict.revision.map(|revision| Change::Healthy(Box::new(revision))));
+        // A restless workload is looked at in every tick.
+        let next = if is_restless { Some(now) } else { verdict.look_at };
+        match next {
+            Some(at) => self.agenda.look_at(workload, at),
+            None => self.agenda.strike(workload),
+        }
+    }
+}
+
+/// What is to be looked at next. A workload has one entry.
+#[derive(Debug, Default)]
+struct Agenda {
+    by_time: BTreeSet<(Timestamp, ObjectRef)>,
+    by_workload: BTreeMap<ObjectRef, Timestamp>,
+}
+
+impl Agenda {
+    fn look_at(&mut self, workload: &ObjectRef, at: Timestamp) {
+        if let Some(before) = self.by_workload.insert(workload.clone(), at) {
+            self.by_time.remove(&(before, workload.clone()));
+        }
+        self.by_time.insert((at, workload.clone()));
+    }
+
+    fn strike(&mut self, workload: &ObjectRef) {
+        if let Some(before) = self.by_workload.remove(workload) {
+            self.by_time.remove(&(before, workload.clone()));
+        }
+    }
+
+    /// What is due, in order of name.
+    fn due(&mut self, now: Timestamp) -> Vec<ObjectRef> {
+        let mut due = Vec::new();
+        while let Some((at, workload)) = self.by_time.first().cloned()
+            && at <= now
+        {
+            self.by_time.pop_first();
+            self.by_workload.remove(&workload);
+            due.push(workload);
+        }
+        due.sort();
+        due
+    }
+}

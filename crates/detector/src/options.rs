@@ -1,0 +1,146 @@
+//! What can be configured. One set of values for all workloads; each has a reason, few need a change.
+
+use std::collections::BTreeMap;
+
+use kubewise_core::Period;
+use kubewise_core::metric::MetricType;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct Options {
+    pub rules: RuleOptions,
+    pub deviation: DeviationOptions,
+    pub bounds: BoundOptions,
+}
+
+/// The rules for known failures. A grace is how long a symptom must last before it counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct RuleOptions {
+    /// Restarts by error within `restart_window` that make a crash loop; one restart is no anomaly.
+    #[schemars(range(min = 2, max = 8))]
+    pub crash_restarts: u32,
+    pub restart_window: Period,
+    /// A registry may hiccup: an image must fail to come for this long (an invalid name counts at once).
+    pub image_pull_grace: Period,
+    /// A ConfigMap may be created just after the pod that needs it.
+    pub config_error_grace: Period,
+    /// A pod that has to wait for another to leave its node is no trouble.
+    pub scheduling_grace: Period,
+    pub failed_create_grace: Period,
+    /// A pod that was ready and runs, but is not ready any more.
+    pub unready_grace: Period,
+    /// Fewer replicas available than wanted, without any other symptom: longer than a rollout or the start of a
+    /// new pod takes. The default of Kubernetes' own progress deadline.
+    pub unavailable_grace: Period,
+    /// A person may scale to zero and back.
+    pub scaled_to_zero_grace: Period,
+    pub node_grace: Period,
+    /// An anomaly resolves when nothing has shown it for this long, and for twice the failure's own interval (the
+    /// time between restarts), but at most `settle_max`.
+    pub settle: Period,
+    pub settle_max: Period,
+    /// A workload counts as healthy on a revision after being fully available for this long.
+    pub healthy_after: Period,
+}
+
+impl Default for RuleOptions {
+    fn default() -> Self {
+        RuleOptions {
+            crash_restarts: 2,
+            restart_window: Period::from_mins(10),
+            image_pull_grace: Period::from_secs(20),
+            config_error_grace: Period::from_secs(15),
+            scheduling_grace: Period::from_secs(45),
+            failed_create_grace: Period::from_secs(15),
+            unready_grace: Period::from_secs(60),
+            unavailable_grace: Period::from_mins(10),
+            scaled_to_zero_grace: Period::from_secs(30),
+            node_grace: Period::from_secs(30),
+            settle: Period::from_secs(60),
+            settle_max: Period::from_mins(15),
+            healthy_after: Period::from_secs(30),
+        }
+    }
+}
+
+/// The robust z: how far a measure lies above the level that its series had so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct DeviationOptions {
+    pub enabled: bool,
+    /// The z from which on a value is over, by metric type; types that are not listed are not followed.
+    pub thresholds: BTreeMap<MetricType, f64>,
+    /// Half-life of what was learnt, in points: about two days at one point in 30 s.
+    #[schemars(range(min = 1.0))]
+    pub half_life: f64,
+    /// Points before a series is judged at all.
+    pub grace_points: u32,
+    /// Points (a day at one in 30 s) before the threshold holds as it stands; before, it is higher in proportion,
+    /// since the series has not shown all that is normal for it.
+    #[schemars(range(min = 1))]
+    pub mature_points: u32,
+    /// So many of the last `window` points must be over.
+    #[schemars(range(min = 1, max = 32))]
+    pub needed: u32,
+    #[schemars(range(min = 1, max = 32))]
+    pub window: u32,
+    /// Points in a row below half the threshold that end it.
+    #[schemars(range(min = 1))]
+    pub calm: u8,
+    /// A pod is not judged while it starts, nor a workload after its template or its number of replicas changed.
+    pub quiet_after_change: Period,
+    /// A level that lasts this long is the new normal: the series is learnt anew.
+    pub accept_after: Period,
+}
+
+impl Default for DeviationOptions {
+    fn default() -> Self {
+        // Where use meets a wall (ratios) a deviation is closer to a failure than where it is only more.
+        let thresholds = [
+            (MetricType::CpuUsage, 12.0),
+            (MetricType::CpuRequestRatio, 12.0),
+            (MetricType::CpuLimitRatio, 10.0),
+            (MetricType::CpuThrottling, 10.0),
+            (MetricType::MemoryWorkingSet, 12.0),
+            (MetricType::MemoryLimitRatio, 10.0),
+            (MetricType::MemoryTrend, 15.0),
+            (MetricType::AutoscalerSaturation, 10.0),
+            (MetricType::VolumeUsage, 10.0),
+            (MetricType::QuotaUsage, 10.0),
+        ];
+        DeviationOptions {
+            enabled: true,
+            thresholds: thresholds.into(),
+            half_life: 5000.0,
+            grace_points: 240,
+            mature_points: 2880,
+            needed: 5,
+            window: 6,
+            calm: 6,
+            quiet_after_change: Period::from_mins(10),
+            accept_after: Period::from_mins(12 * 60),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct BoundOptions {
+    /// Series followed (at most 512 bytes each); beyond, those that were silent the longest give way.
+    #[schemars(range(min = 1))]
+    pub series: usize,
+    /// Events remembered, so that a repetition after a relist is known (about 150 bytes each).
+    #[schemars(range(min = 1))]
+    pub events: usize,
+    /// A query that was answered before and is not for this long, and for three of its intervals, is missing.
+    pub query_missing_after: Period,
+}
+
+impl Default for BoundOptions {
+    fn default() -> Self {
+        BoundOptions { series: 2_000_000, events: 50_000, query_missing_after: Period::from_mins(2) }
+    }
+}

@@ -1,0 +1,101 @@
+//! The rules for known failures: from what is known of a workload now to the symptoms that it shows now.
+//!
+//! A rule has no memory of its own and no order of arrival matters: what must last before it counts says so by
+//! the moment at which its symptom is ripe.
+
+mod pods;
+pub(crate) mod workloads;
+
+use jiff::Timestamp;
+use kubewise_core::anomaly::{Reason, Severity};
+use kubewise_core::state::condition;
+use kubewise_core::{Kind, ObjectRef};
+
+use crate::history::History;
+use crate::options::RuleOptions;
+use crate::symptom::Symptom;
+use crate::text;
+use crate::world::{Known, World};
+
+/// Longer messages of Kubernetes are cut in explanations.
+const MESSAGE: usize = 160;
+
+/// All symptoms of a workload, or of a node, at this moment.
+pub(crate) fn symptoms(
+    world: &World,
+    workload: &ObjectRef,
+    options: &RuleOptions,
+    now: Timestamp,
+) -> Vec<Symptom> {
+    if workload.kind == Kind::Node {
+        return world.get(workload).and_then(|known| node(known, options)).into_iter().collect();
+    }
+    let objects = world.objects_of(workload);
+    let scene = Scene { world, workload, objects: &objects, options, now };
+    let mut symptoms = pods::symptoms(&scene);
+    workloads::symptoms(&scene, &mut symptoms);
+    symptoms
+}
+
+/// What the rules of one workload look at.
+pub(crate) struct Scene<'a> {
+    world: &'a World,
+    workload: &'a ObjectRef,
+    /// The workload and all that it controls.
+    objects: &'a [&'a Known],
+    options: &'a RuleOptions,
+    now: Timestamp,
+}
+
+fn node(known: &Known, options: &RuleOptions) -> Option<Symptom> {
+    let History::Node { unready_since: Some(since) } = known.history else { return None };
+    let ready = condition(&known.node()?.conditions, "Ready")?;
+    let text = format!(
+        "{} is not ready ({}): {}",
+        text::name(&known.state.object),
+        if ready.reason.is_empty() { &ready.status } else { &ready.reason },
+        text::brief(&ready.message, MESSAGE)
+    );
+    let ripe_at = options.node_grace.after(since);
+    Some(Symptom::new(Reason::NodeNotReady, &known.state.object, ripe_at, text).severity(Severity::Critical))
+}
+
+/// Kinds whose watch an anomaly rests on: while one is broken, silence means nothing.
+pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
+    let own = workload.kind.clone();
+    match reason {
+        Reason::CrashLoopBackOff
+        | Reason::OomKilled
+        | Reason::ImagePullBackOff
+        | Reason::CreateContainerConfigError
+        | Reason::FailedScheduling
+        | Reason::Deviation => vec![Kind::Pod],
+        Reason::FailedCreate if own == Kind::Deployment => vec![own, Kind::ReplicaSet],
+        Reason::ProgressDeadlineExceeded | Reason::ScaledToZero | Reason::FailedCreate => vec![own],
+        Reason::Unavailable => vec![own, Kind::Pod],
+        Reason::NodeNotReady => vec![Kind::Node],
+        Reason::BackoffLimitExceeded => vec![Kind::Job],
+        Reason::TelemetryMissing => Vec::new(),
+    }
+}
+
+/// How near a reason is to the cause of what people notice: the first of a workload's firing reasons names the
+/// incident. What stops a container from being made comes before what ends it, a kill before the loop that
+/// follows it, one container's trouble before what it does to the rollout and to availability.
+pub(crate) fn precedence(reason: Reason) -> u8 {
+    match reason {
+        Reason::NodeNotReady => 0,
+        Reason::OomKilled => 1,
+        Reason::CreateContainerConfigError => 2,
+        Reason::ImagePullBackOff => 3,
+        Reason::CrashLoopBackOff => 4,
+        Reason::FailedCreate => 5,
+        Reason::FailedScheduling => 6,
+        Reason::BackoffLimitExceeded => 7,
+        Reason::ProgressDeadlineExceeded => 8,
+        Reason::ScaledToZero => 9,
+        Reason::Unavailable => 10,
+        Reason::Deviation => 11,
+        Reason::TelemetryMissing => 12,
+    }
+}

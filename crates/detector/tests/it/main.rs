@@ -1,0 +1,11 @@
+//! The detector at its face: what is seen goes in as Kubernetes and Prometheus say it, what changed comes out.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod controls;
+mod deviation;
+mod healthy;
+mod properties;
+mod restart;
+mod rules;
+mod scene;
+mod telemetry;
