@@ -1,0 +1,162 @@
+//! The registry of action types. Each is one pure module that knows its parameters, when it makes sense, and
+//! which fields it changes; adding one touches its module and one line here.
+
+mod evict_pod;
+mod notify;
+mod rollout_restart;
+mod rollout_undo;
+mod scale_workload;
+mod set_resources;
+
+use kubewise_core::document::Document;
+use kubewise_core::id::PlanId;
+use kubewise_core::plan::{Action, FieldChange, Operation, PlanStep};
+use kubewise_core::{Kind, ObjectRef, Uid};
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::evidence::Evidence;
+use crate::revision::Revisions;
+
+/// Every action type.
+pub const REGISTRY: &[ActionType] = &[
+    ActionType::of::<evict_pod::EvictPod>(),
+    ActionType::of::<notify::Notify>(),
+    ActionType::of::<rollout_restart::RolloutRestart>(),
+    ActionType::of::<rollout_undo::RolloutUndo>(),
+    ActionType::of::<scale_workload::ScaleWorkload>(),
+    ActionType::of::<set_resources::SetResources>(),
+];
+
+/// The label of a pod template that its controller adds; never part of what is written.
+pub(crate) const TEMPLATE: &str = "/spec/template";
+
+/// One action type of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct ActionType {
+    /// PascalCase.
+    pub name: &'static str,
+    /// The JSON schema of its parameters.
+    pub schema: fn() -> Schema,
+    /// Whether these are parameters of it, in type; bounds are policy's.
+    pub(crate) check: fn(&Value) -> Result<(), Unmet>,
+    pub(crate) lower: fn(&Premise<'_>, &Value) -> Result<Vec<PlanStep>, Unmet>,
+}
+
+impl ActionType {
+    pub fn named(name: &str) -> Option<&'static ActionType> {
+        REGISTRY.iter().find(|action| action.name == name)
+    }
+
+    const fn of<A: Lower>() -> Self {
+        ActionType {
+            name: A::NAME,
+            schema: || schemars::schema_for!(A),
+            check: |parameters| parsed::<A>(parameters).map(drop),
+            lower: |premise, parameters| parsed::<A>(parameters)?.lower(premise),
+        }
+    }
+}
+
+/// Implemented by the parameters of each action type.
+trait Lower: DeserializeOwned + JsonSchema {
+    const NAME: &'static str;
+
+    /// The steps that do it, or why it makes no sense here.
+    fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet>;
+}
+
+fn parsed<A: Lower>(parameters: &Value) -> Result<A, Unmet> {
+    serde_json::from_value(parameters.clone())
+        .map_err(|error| Unmet(format!("the parameters of {} are wrong: {error}", A::NAME)))
+}
+
+/// Why an action makes no sense here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unmet(pub(crate) String);
+
+/// What an action is lowered against.
+#[derive(Debug)]
+pub(crate) struct Premise<'a> {
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) workload: &'a Document,
+    pub(crate) object: &'a ObjectRef,
+    pub(crate) uid: &'a Uid,
+    pub(crate) revisions: &'a Revisions,
+    pub(crate) plan: &'a PlanId,
+}
+
+impl Premise<'_> {
+    /// The workload's pod template, if it is of a kind that rolls out a changed one.
+    fn template(&self) -> Result<&Value, Unmet> {
+        let rolls = matches!(self.object.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet);
+        self.workload
+            .0
+            .pointer(TEMPLATE)
+            .filter(|_| rolls)
+            .ok_or_else(|| Unmet(format!("{} has no pod template that rolls out", self.object)))
+    }
+
+    fn write(
+        &self,
+        action: Action,
+        changes: Vec<FieldChange>,
+        description: String,
+        disruption: u32,
+    ) -> PlanStep {
+        PlanStep {
+            action,
+            operation: Operation::Write {
+                object: self.object.clone(),
+                uid: self.uid.clone(),
+                subresource: None,
+                changes,
+            },
+            description,
+            reversible: true,
+            disruption,
+        }
+    }
+
+    fn action(&self, name: &str, parameters: Value) -> Action {
+        Action { name: name.into(), target: self.object.clone(), parameters }
+    }
+
+    /// Pods that may be unavailable at one time while a changed template rolls out.
+    fn rollout_disruption(&self) -> u32 {
+        let desired = self.workload.state().ok().and_then(|state| state.workload().map(|w| w.desired));
+        let desired = desired.unwrap_or(1);
+        let spec = |pointer: &str| self.workload.0.pointer(pointer);
+        let unavailable = if self.object.kind != Kind::Deployment {
+            share(spec("/spec/updateStrategy/rollingUpdate/maxUnavailable"), "1", desired, Rounding::Up)
+        } else if self.workload.text("/spec/strategy/type") == Some("Recreate") {
+            self.workload.number("/status/readyReplicas").unwrap_or(0) as u32
+        } else {
+            share(spec("/spec/strategy/rollingUpdate/maxUnavailable"), "25%", desired, Rounding::Down)
+        };
+        unavailable.min(desired)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rounding {
+    Up,
+    Down,
+}
+
+/// An int-or-percent of Kubernetes, resolved against a number of replicas.
+pub(crate) fn share(value: Option<&Value>, default: &str, of: u32, rounding: Rounding) -> u32 {
+    let text = match value {
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::String(text)) => text.clone(),
+        _ => default.into(),
+    };
+    let Some(percent) = text.strip_suffix('%') else { return text.parse().unwrap_or(0) };
+    let exact = percent.parse::<f64>().unwrap_or(0.0) / 100.0 * f64::from(of);
+    match rounding {
+        Rounding::Up => exact.ceil() as u32,
+        Rounding::Down => exact.floor() as u32,
+    }
+}

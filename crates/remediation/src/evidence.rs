@@ -1,0 +1,239 @@
+//! What is known about an incident when a plan is made.
+
+mod items;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kubewise_core::action::ExecutedActionRecord;
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, Reason};
+use kubewise_core::document::Document;
+use kubewise_core::event::EventRecord;
+use kubewise_core::incident::Incident;
+use kubewise_core::metric::NormalizedMetric;
+use kubewise_core::record::HealthyRevision;
+use kubewise_core::state::{ContainerState, ObjectState};
+use kubewise_core::{Kind, ObjectRef, Timestamp, Uid};
+
+/// Owner chains in Kubernetes are short (pod, ReplicaSet, Deployment, operator); a longer one is a cycle.
+const MAX_OWNERS: usize = 8;
+/// Logs that are worth a call each: a workload's pods fail alike.
+const MAX_LOGS: usize = 3;
+
+/// Everything a plan may rest on.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    pub incident: Incident,
+    pub anomalies: Vec<AnomalyRecord>,
+    /// The incident's workload; `None` if it no longer exists.
+    pub workload: Option<Document>,
+    pub namespace: Option<Document>,
+    /// ReplicaSets (Deployment) or ControllerRevisions (StatefulSet, DaemonSet) that the workload controls.
+    pub revisions: Vec<Document>,
+    /// Pods of the workload.
+    pub pods: Vec<Document>,
+    /// Autoscalers, budgets, quotas and limit ranges of the namespace.
+    pub autoscalers: Vec<Document>,
+    pub budgets: Vec<Document>,
+    pub quotas: Vec<Document>,
+    pub limit_ranges: Vec<Document>,
+    pub nodes: Vec<Document>,
+    /// Pods of every namespace, for the room on nodes; `None` if they could not be listed.
+    pub all_pods: Option<Vec<Document>>,
+    pub events: Vec<EventRecord>,
+    /// Revisions of the workload that were seen available, newest first.
+    pub healthy: Vec<HealthyRevision>,
+    /// What KubeWise did to the workload before, newest first.
+    pub history: Vec<ExecutedActionRecord>,
+    /// Recent samples of the workload and its pods, oldest first.
+    pub samples: Vec<NormalizedMetric>,
+    pub logs: Vec<LogExcerpt>,
+    pub taken_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogExcerpt {
+    pub pod: ObjectRef,
+    pub container: String,
+    /// Whether it is of the container's previous run.
+    pub previous: bool,
+    pub text: String,
+}
+
+/// What has to be listed for the evidence on a workload, beside the workload and its namespace. The room on
+/// nodes needs the pods of every namespace too ([`Evidence::all_pods`]); these are not in this list, because a
+/// plan can be made without them.
+pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
+    let Some(namespace) = &workload.namespace else { return vec![(Kind::Node, None)] };
+    let between = [
+        (Kind::Deployment, Kind::ReplicaSet),
+        (Kind::StatefulSet, Kind::ControllerRevision),
+        (Kind::DaemonSet, Kind::ControllerRevision),
+        (Kind::CronJob, Kind::Job),
+    ];
+    let between = between.into_iter().filter(|(kind, _)| *kind == workload.kind).map(|(_, between)| between);
+    let beside = [
+        Kind::Pod,
+        Kind::HorizontalPodAutoscaler,
+        Kind::PodDisruptionBudget,
+        Kind::ResourceQuota,
+        Kind::LimitRange,
+    ];
+    let namespaced = between.chain(beside).map(|kind| (kind, Some(namespace.clone())));
+    namespaced.chain([(Kind::Node, None)]).collect()
+}
+
+/// The pods among `documents` that belong to the workload, by the uids of their owner chain. A pod that nobody
+/// controls is its own workload.
+pub fn pods_of(workload: Option<&Document>, documents: &[Document]) -> Vec<Document> {
+    let Some(root) = workload.and_then(|workload| workload.uid().ok()) else { return Vec::new() };
+    let by_uid: BTreeMap<Uid, &Document> =
+        documents.iter().filter_map(|document| Some((document.uid().ok()?, document))).collect();
+    by_uid
+        .values()
+        .filter(|document| is(document, &Kind::Pod) && belongs(document, &root, &by_uid))
+        .map(|document| (*document).clone())
+        .collect()
+}
+
+fn is(document: &Document, kind: &Kind) -> bool {
+    document.text("/kind") == Some(kind.as_str())
+}
+
+fn controller(document: &Document) -> Option<Uid> {
+    document.owners().into_iter().find(|owner| owner.controller).map(|owner| owner.uid)
+}
+
+fn belongs(document: &Document, root: &Uid, by_uid: &BTreeMap<Uid, &Document>) -> bool {
+    let mut uid = document.uid().ok();
+    for _ in 0..MAX_OWNERS {
+        let Some(current) = uid else { return false };
+        if current == *root {
+            return true;
+        }
+        uid = by_uid.get(&current).and_then(|document| controller(document));
+        // The owner itself need not be among the documents: the workload is not.
+        if uid.as_ref() == Some(root) {
+            return true;
+        }
+    }
+    false
+}
+
+impl Evidence {
+    /// Sorts what was listed into its fields. The records (Events, history, samples) are filled in by the caller.
+    pub fn assemble(
+        incident: Incident,
+        anomalies: Vec<AnomalyRecord>,
+        workload: Option<Document>,
+        documents: Vec<Document>,
+        taken_at: Timestamp,
+    ) -> Self {
+        let pods = pods_of(workload.as_ref(), &documents);
+        let root = workload.as_ref().and_then(|workload| workload.uid().ok());
+        let mut evidence = Evidence {
+            incident,
+            anomalies,
+            workload,
+            namespace: None,
+            revisions: Vec::new(),
+            pods,
+            autoscalers: Vec::new(),
+            budgets: Vec::new(),
+            quotas: Vec::new(),
+            limit_ranges: Vec::new(),
+            nodes: Vec::new(),
+            all_pods: None,
+            events: Vec::new(),
+            healthy: Vec::new(),
+            history: Vec::new(),
+            samples: Vec::new(),
+            logs: Vec::new(),
+            taken_at,
+        };
+        for document in documents {
+            match document.text("/kind").unwrap_or_default() {
+                "ReplicaSet" | "ControllerRevision" if root.is_some() && controller(&document) == root => {
+                    evidence.revisions.push(document);
+                }
+                "HorizontalPodAutoscaler" | "VerticalPodAutoscaler" | "ScaledObject" => {
+                    evidence.autoscalers.push(document);
+                }
+                "PodDisruptionBudget" => evidence.budgets.push(document),
+                "ResourceQuota" => evidence.quotas.push(document),
+                "LimitRange" => evidence.limit_ranges.push(document),
+                "Node" => evidence.nodes.push(document),
+                "Namespace" => evidence.namespace = Some(document),
+                _ => {}
+            }
+        }
+        evidence
+    }
+
+    /// The logs that would tell most: of the run that failed, of containers that failed most. At most three.
+    pub fn wanted_logs(&self) -> Vec<(ObjectRef, String, bool)> {
+        let mut failing: Vec<_> = self
+            .pod_states()
+            .into_iter()
+            .flat_map(|pod| {
+                let containers = pod.pod().map(|state| state.containers.clone()).unwrap_or_default();
+                containers.into_iter().map(move |container| (pod.object.clone(), container))
+            })
+            .filter(|(_, container)| container.terminated.as_ref().is_some_and(|ended| ended.exit_code != 0))
+            .collect();
+        failing.sort_by_key(|(pod, container)| {
+            (std::cmp::Reverse(container.restarts), pod.clone(), container.name.clone())
+        });
+        failing.truncate(MAX_LOGS);
+        failing
+            .into_iter()
+            .map(|(pod, container)| (pod, container.name.to_string(), container.restarts > 0))
+            .collect()
+    }
+
+    /// The pods as states, by name; what is not a pod is left out.
+    pub(crate) fn pod_states(&self) -> Vec<ObjectState> {
+        let mut states: Vec<_> = self.pods.iter().filter_map(|pod| pod.state().ok()).collect();
+        states.sort_by(|a, b| a.object.cmp(&b.object));
+        states
+    }
+
+    pub(crate) fn firing(&self) -> impl Iterator<Item = &AnomalyRecord> {
+        self.anomalies.iter().filter(|anomaly| anomaly.status == AnomalyStatus::Firing)
+    }
+
+    /// Why a container is in trouble, if it is: now, or while it runs between two crashes and an anomaly of it fires.
+    pub(crate) fn trouble_of(&self, pod: &ObjectRef, container: &ContainerState) -> Option<String> {
+        let named = |anomaly: &AnomalyRecord| {
+            anomaly.object == *pod && anomaly.container.as_deref() == Some(&*container.name)
+        };
+        trouble_of(container).or_else(|| {
+            let ended = container.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
+            self.firing().any(named).then(|| ended.reason.to_string())
+        })
+    }
+
+    /// The reasons that fire, each once, in the order of [`Reason::ALL`].
+    pub(crate) fn reasons(&self) -> Vec<Reason> {
+        let mut reasons: Vec<_> = self.firing().map(|anomaly| anomaly.reason).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        reasons
+    }
+
+    /// When the oldest trouble that still fires began.
+    pub(crate) fn trouble_since(&self) -> Timestamp {
+        self.firing().map(|anomaly| anomaly.time).min().unwrap_or(self.incident.opened_at)
+    }
+}
+
+/// Why a container is in trouble now, if it is: what it waits for, or how it ended.
+fn trouble_of(container: &ContainerState) -> Option<String> {
+    const WAITING_IS_NORMAL: [&str; 3] = ["", "ContainerCreating", "PodInitializing"];
+    if let Some(waiting) = container.waiting.as_ref().filter(|w| !WAITING_IS_NORMAL.contains(&&*w.reason)) {
+        return Some(waiting.reason.to_string());
+    }
+    let ended = container.terminated.as_ref()?;
+    (ended.exit_code != 0 && (!container.ready || &*ended.reason == "OOMKilled"))
+        .then(|| ended.reason.to_string())
+}

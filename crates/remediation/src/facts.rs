@@ -1,0 +1,305 @@
+//! What a playbook's conditions and parameters may speak of: the one place where these names are documented.
+//!
+//! Every name is always there and always has the same type, so that a mistake in a condition shows when the
+//! playbook is loaded. What is not known is `0`, `""` or `false`. Integers are `int`, amounts are `double`.
+
+mod memory;
+
+use kubewise_core::Timestamp;
+use kubewise_core::anomaly::Reason;
+use kubewise_core::metric::MetricType;
+use serde::Serialize;
+
+use crate::evidence::Evidence;
+use crate::policy::{Options, made_by_us};
+use crate::revision::{Revisions, template_of};
+
+/// A revision that never was healthy, or whose trouble began this soon after it (seconds), is to blame for it.
+const BLAME_WITHIN_SECONDS: i64 = 30 * 60;
+
+/// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `memory`, `replicas`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Facts {
+    pub(crate) incident: IncidentFacts,
+    pub(crate) workload: WorkloadFacts,
+    pub(crate) revision: RevisionFacts,
+    pub(crate) crash: CrashFacts,
+    pub(crate) memory: MemoryFacts,
+    pub(crate) replicas: ReplicaFacts,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IncidentFacts {
+    /// The gravest reason, and every reason that fires.
+    pub(crate) reason: String,
+    pub(crate) reasons: Vec<String>,
+    /// `Info`, `Warning`, `Critical`.
+    pub(crate) severity: String,
+    /// Since the oldest trouble that still fires began.
+    pub(crate) age_seconds: i64,
+    /// Sagas opened for this incident before.
+    pub(crate) attempts: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkloadFacts {
+    pub(crate) kind: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) desired: i64,
+    pub(crate) ready: i64,
+    pub(crate) available: i64,
+    pub(crate) paused: bool,
+    /// `RollingUpdate`, `Recreate`, `OnDelete`.
+    pub(crate) strategy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RevisionFacts {
+    /// The current one: its template hash (Deployment) or ControllerRevision.
+    pub(crate) current: String,
+    pub(crate) age_seconds: i64,
+    pub(crate) count: i64,
+    /// The newest earlier revision known to be healthy.
+    pub(crate) last_healthy: String,
+    pub(crate) has_last_healthy: bool,
+    /// The trouble is in the current revision's pods and began with it.
+    pub(crate) to_blame: bool,
+    /// KubeWise made the current revision.
+    pub(crate) ours: bool,
+}
+
+/// The container that is in trouble: of those that are not ready, the one that restarted most.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CrashFacts {
+    pub(crate) container: String,
+    /// What it waits for or how it ended: `CrashLoopBackOff`, `OOMKilled`, `Error`.
+    pub(crate) reason: String,
+    pub(crate) exit_code: i64,
+    pub(crate) restarts: i64,
+    /// It was killed at its memory limit.
+    pub(crate) oom: bool,
+}
+
+/// Memory of the container that was killed at its limit, or of the one in trouble. Bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MemoryFacts {
+    pub(crate) container: String,
+    pub(crate) limit: f64,
+    pub(crate) request: f64,
+    /// The newest working set; the largest of the pods'.
+    pub(crate) working_set: f64,
+    /// Use grows without an end within one run.
+    pub(crate) leak: bool,
+    /// Demand is steady: measured without growth, or above the limit soon after each start.
+    pub(crate) steady: bool,
+    /// The current revision has a lower limit than the last healthy one.
+    pub(crate) limit_lowered: bool,
+    /// The highest limit that policy lets KubeWise set.
+    pub(crate) cap: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplicaFacts {
+    /// The newest number of replicas above zero that was seen; 0 if none was.
+    pub(crate) last_non_zero: i64,
+}
+
+impl Facts {
+    pub(crate) fn of(evidence: &Evidence, options: &Options, now: Timestamp) -> Self {
+        let revisions = Revisions::of(evidence);
+        let crash = crash(evidence);
+        Facts {
+            incident: IncidentFacts {
+                reason: evidence.incident.reason.to_string(),
+                reasons: evidence.reasons().iter().map(ToString::to_string).collect(),
+                severity: format!("{:?}", evidence.incident.severity),
+                age_seconds: seconds(evidence.trouble_since(), now),
+                attempts: evidence.incident.attempts.into(),
+            },
+            workload: workload(evidence),
+            memory: memory::of(evidence, options, &crash.container, &revisions),
+            revision: revision(evidence, &revisions, now),
+            replicas: ReplicaFacts { last_non_zero: last_non_zero(evidence) },
+            crash,
+        }
+    }
+
+    /// One filled-in example for each reason, against which playbooks are tried when they are loaded.
+    pub(crate) fn examples() -> Vec<Facts> {
+        Reason::ALL.iter().map(|reason| Facts::example(*reason)).collect()
+    }
+
+    fn example(reason: Reason) -> Facts {
+        Facts {
+            incident: IncidentFacts {
+                reason: reason.to_string(),
+                reasons: vec![reason.to_string()],
+                severity: "Critical".into(),
+                age_seconds: 60,
+                attempts: 0,
+            },
+            workload: WorkloadFacts {
+                kind: "Deployment".into(),
+                namespace: "shop".into(),
+                name: "cart".into(),
+                desired: 3,
+                ready: 1,
+                available: 1,
+                paused: false,
+                strategy: "RollingUpdate".into(),
+            },
+            revision: RevisionFacts {
+                current: "6d4cf56db6".into(),
+                age_seconds: 120,
+                count: 2,
+                last_healthy: "5f7d9c8b44".into(),
+                has_last_healthy: true,
+                to_blame: true,
+                ours: false,
+            },
+            crash: CrashFacts {
+                container: "app".into(),
+                reason: reason.to_string(),
+                exit_code: 1,
+                restarts: 4,
+                oom: reason == Reason::OomKilled,
+            },
+            memory: MemoryFacts {
+                container: "app".into(),
+                limit: 134_217_728.0,
+                request: 134_217_728.0,
+                working_set: 130_023_424.0,
+                leak: false,
+                steady: true,
+                limit_lowered: false,
+                cap: 536_870_912.0,
+            },
+            replicas: ReplicaFacts { last_non_zero: 3 },
+        }
+    }
+}
+
+fn seconds(start: Timestamp, end: Timestamp) -> i64 {
+    end.duration_since(start).as_secs().max(0)
+}
+
+fn workload(evidence: &Evidence) -> WorkloadFacts {
+    let object = &evidence.incident.workload;
+    let state = evidence.workload.as_ref().and_then(|document| document.state().ok());
+    let counts = state.as_ref().and_then(|state| state.workload()).cloned().unwrap_or_default();
+    let strategy = evidence.workload.as_ref().and_then(|document| {
+        document.text("/spec/strategy/type").or_else(|| document.text("/spec/updateStrategy/type"))
+    });
+    WorkloadFacts {
+        kind: object.kind.to_string(),
+        namespace: object.namespace_or_empty().into(),
+        name: object.name.to_string(),
+        desired: counts.desired.into(),
+        ready: counts.ready.into(),
+        available: counts.available.into(),
+        paused: counts.paused,
+        strategy: strategy.unwrap_or_default().into(),
+    }
+}
+
+fn revision(evidence: &Evidence, revisions: &Revisions, now: Timestamp) -> RevisionFacts {
+    let current = revisions.current();
+    let healthy = revisions.last_healthy();
+    RevisionFacts {
+        current: current.map(|revision| revision.name.clone()).unwrap_or_default(),
+        age_seconds: current.and_then(|revision| revision.began).map_or(0, |began| seconds(began, now)),
+        count: revisions.count(),
+        last_healthy: healthy.map(|revision| revision.name.clone()).unwrap_or_default(),
+        has_last_healthy: healthy.is_some(),
+        to_blame: to_blame(evidence, revisions),
+        ours: made_by_us(evidence, revisions).is_some(),
+    }
+}
+
+/// Whether the current revision brought the trouble: its pods are the ones in trouble, the trouble is younger
+/// than the revision, and it came soon, or the revision never was healthy at all.
+fn to_blame(evidence: &Evidence, revisions: &Revisions) -> bool {
+    let Some(current) = revisions.current() else { return false };
+    let Some(began) = current.began else { return false };
+    let since = evidence.trouble_since();
+    let soon = since.duration_since(began).as_secs() <= BLAME_WITHIN_SECONDS;
+    let mut troubled = evidence
+        .pods
+        .iter()
+        .filter(|pod| {
+            pod.state().ok().is_some_and(|state| {
+                let ill = |container| evidence.trouble_of(&state.object, container).is_some();
+                state.pod().is_some_and(|pod| pod.containers.iter().any(ill))
+            })
+        })
+        .peekable();
+    // A rollout that is stuck without a failing container (its pods are just never ready) is the revision's, too.
+    let stuck = evidence.reasons().contains(&Reason::ProgressDeadlineExceeded);
+    let in_its_pods = if troubled.peek().is_some() {
+        troubled.any(|pod| template_of(pod) == Some(&current.label))
+    } else {
+        stuck
+    };
+    began <= since && in_its_pods && (soon || stuck || !current.was_recorded())
+}
+
+fn crash(evidence: &Evidence) -> CrashFacts {
+    let states = evidence.pod_states();
+    let containers = states.iter().flat_map(|state| {
+        let containers = state.pod().map(|pod| pod.containers.as_slice()).unwrap_or_default();
+        containers.iter().map(|container| (evidence.trouble_of(&state.object, container), container))
+    });
+    let Some((reason, worst)) = containers
+        .filter_map(|(trouble, container)| Some((trouble?, container)))
+        .max_by_key(|(_, container)| (!container.ready, container.restarts, container.name.clone()))
+    else {
+        return CrashFacts::default();
+    };
+    let ended = worst.terminated.as_ref();
+    CrashFacts {
+        container: worst.name.to_string(),
+        reason,
+        exit_code: ended.map_or(0, |ended| ended.exit_code),
+        restarts: worst.restarts.into(),
+        oom: ended.is_some_and(|ended| &*ended.reason == "OOMKilled")
+            || evidence.reasons().contains(&Reason::OomKilled),
+    }
+}
+
+/// From samples, from the controller's Events (`… from 3 to 0`), or from what the anomaly expected.
+fn last_non_zero(evidence: &Evidence) -> i64 {
+    let is_desired = |metric_type: &MetricType| *metric_type == MetricType::ReplicasDesired;
+    let sampled = evidence
+        .samples
+        .iter()
+        .rev()
+        .find(|sample| {
+            is_desired(&sample.metric_type)
+                && sample.object == evidence.incident.workload
+                && sample.value >= 1.0
+        })
+        .map(|sample| sample.value as i64);
+    let told = || {
+        let mut events: Vec<_> =
+            evidence.events.iter().filter(|event| event.reason == "ScalingReplicaSet").collect();
+        events.sort_by_key(|event| std::cmp::Reverse(event.last_seen));
+        events.iter().find_map(|event| {
+            let (before, _) = event.message.split_once(" to 0")?;
+            before.rsplit(' ').next()?.parse::<i64>().ok().filter(|count| *count > 0)
+        })
+    };
+    let expected = || {
+        let scaled = evidence.firing().find(|anomaly| anomaly.reason == Reason::ScaledToZero)?;
+        let counts = scaled.features.iter().filter_map(|feature| feature.expected);
+        counts.filter(|count| (1.0..1e6).contains(count)).map(|count| count as i64).next()
+    };
+    sampled.or_else(told).or_else(expected).unwrap_or(0)
+}

@@ -1,0 +1,15 @@
+//! From an incident to evidence, candidates, a plan, its saga and the verdict.
+//!
+//! Everything here is a value or a function of values: the runtime gathers what [`evidence`] asks for, and
+//! performs what a [`saga`] asks for.
+
+pub mod action;
+pub mod evidence;
+mod facts;
+mod field;
+pub mod planner;
+pub mod playbook;
+pub mod policy;
+mod revision;
+pub mod saga;
+pub mod verify;

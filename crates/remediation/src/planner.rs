@@ -1,0 +1,306 @@
+//! From evidence to a plan in which nothing is left to choose, or to the reason why there is none yet.
+
+mod settle;
+
+use kubewise_core::document::Document;
+use kubewise_core::id::PlanId;
+use kubewise_core::plan::{
+    Author, Disposition, Mode, Operation, PlanStatus, PlanStep, RemediationPlan, SafetyConstraint,
+};
+use kubewise_core::record::{Extra, SchemaVersion};
+use kubewise_core::{ObjectRef, Period, Timestamp, Uid};
+
+use crate::action::Premise;
+use crate::evidence::Evidence;
+use crate::facts::Facts;
+use crate::playbook::{Candidate, Playbook, Playbooks, Scope};
+use crate::policy::{self, Case, Options, Refusal, Surroundings, effective_mode};
+use crate::revision::Revisions;
+
+/// How soon a workload whose controller lags behind its spec is looked at again.
+const CONTROLLER_LAG: Period = Period::from_secs(5);
+/// The author where no playbook knows the trouble.
+const NO_PLAYBOOK: &str = "hand-over";
+
+/// What the planner decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// `refused` tells which candidates were not taken, and why.
+    Plan { plan: Box<RemediationPlan>, refused: Vec<Refusal> },
+    /// Too early to judge, or a rule says not now (cooldown, budget, storm): look again then.
+    Wait { until: Timestamp, reason: String, refused: Vec<Refusal> },
+    /// The trouble needs no plan (any more).
+    Nothing { reason: String },
+}
+
+/// Decides about an incident: the first candidate that every rule allows, in the order of the playbooks. If only
+/// rules that may pass later stand in the way, it waits; if there is nothing safe to do, it hands over.
+pub fn plan(
+    evidence: &Evidence,
+    playbooks: &Playbooks,
+    options: &Options,
+    surroundings: &Surroundings,
+    now: Timestamp,
+) -> Decision {
+    let reasons = evidence.reasons();
+    if reasons.is_empty() {
+        return Decision::Nothing { reason: "nothing fires any more".into() };
+    }
+    let object = &evidence.incident.workload;
+    let Some((workload, uid)) = evidence.workload.as_ref().and_then(|found| Some((found, found.uid().ok()?)))
+    else {
+        return Decision::Nothing { reason: format!("{object} is no longer there") };
+    };
+    if workload.text("/metadata/deletionTimestamp").is_some() {
+        return Decision::Nothing { reason: format!("{object} is being deleted") };
+    }
+    if let Some(reason) = lags(workload) {
+        return Decision::Wait { until: CONTROLLER_LAG.after(now), reason, refused: Vec::new() };
+    }
+    let revisions = Revisions::of(evidence);
+    let scope = Scope::of(&Facts::of(evidence, options, now));
+    let maker = Maker { evidence, options, surroundings, workload, object, uid, revisions: &revisions, now };
+    maker.decide(&playbooks.matching(&reasons, &scope).collect::<Vec<_>>(), &scope)
+}
+
+/// Holds one step of a plan against every rule again, with fresh evidence, and its premise too: the object and
+/// the fields are as they were, and the trouble is still there.
+pub fn recheck(
+    plan: &RemediationPlan,
+    step: usize,
+    fresh: &Evidence,
+    options: &Options,
+    surroundings: &Surroundings,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let refuse = |rule: &str, finding: String| {
+        let what =
+            plan.actions.get(step).map_or_else(|| format!("step {step}"), |step| step.description.clone());
+        Err(Refusal { what, rule: rule.into(), finding, temporary: false })
+    };
+    let Some(planned) = plan.actions.get(step) else {
+        return refuse("Premise", format!("the plan has no step {step}"));
+    };
+    let Some((workload, uid)) = fresh.workload.as_ref().and_then(|found| Some((found, found.uid().ok()?)))
+    else {
+        return refuse("Premise", format!("{} is no longer there", plan.workload));
+    };
+    if workload.text("/metadata/deletionTimestamp").is_some() {
+        return refuse("Premise", format!("{} is being deleted", plan.workload));
+    }
+    if fresh.firing().next().is_none() {
+        return refuse("Premise", "nothing fires any more".into());
+    }
+    if let Operation::Write { uid: meant, changes, .. } = &planned.operation {
+        if *meant != uid {
+            return refuse("Premise", format!("{} is another object of that name now", plan.workload));
+        }
+        // After a crash the step may have been done already: then the fields hold what it wrote.
+        let done = changes.iter().all(|change| workload.0.pointer(&change.path) == change.after.as_ref());
+        let changed =
+            changes.iter().find(|change| !done && workload.0.pointer(&change.path) != change.before.as_ref());
+        if let Some(change) = changed {
+            return refuse("Premise", format!("{} was changed meanwhile", change.path));
+        }
+    }
+    // A person may lower the mode at any time; approval by a person stands above the mode, observe does not.
+    let mode = effective_mode(options, workload, fresh.namespace.as_ref());
+    if mode == Mode::Observe || (mode < Mode::Auto && plan.decided_by.is_none()) {
+        return refuse("Mode", format!("the mode of {} is {mode} now", plan.workload));
+    }
+    let revisions = Revisions::of(fresh);
+    let case = Case {
+        steps: std::slice::from_ref(planned),
+        evidence: fresh,
+        workload,
+        object: &plan.workload,
+        revisions: &revisions,
+        options,
+        surroundings,
+        plan: &plan.id,
+        now,
+    };
+    match policy::judge(&case, &planned.description).refusals.into_iter().next() {
+        Some(refusal) => Err(refusal),
+        None => Ok(()),
+    }
+}
+
+/// Whether the status speaks of an older spec: then revision and pods do not belong together yet.
+fn lags(workload: &Document) -> Option<String> {
+    let spec = workload.number("/metadata/generation")?;
+    let seen = workload.number("/status/observedGeneration")?;
+    (seen < spec).then(|| "the controller has not seen the newest spec yet".to_owned())
+}
+
+/// Everything that a plan is made of, except what is decided.
+struct Maker<'a> {
+    evidence: &'a Evidence,
+    options: &'a Options,
+    surroundings: &'a Surroundings,
+    workload: &'a Document,
+    object: &'a ObjectRef,
+    uid: Uid,
+    revisions: &'a Revisions,
+    now: Timestamp,
+}
+
+/// A candidate that every rule allows.
+struct Allowed {
+    id: PlanId,
+    steps: Vec<PlanStep>,
+    constraints: Vec<SafetyConstraint>,
+}
+
+impl Maker<'_> {
+    fn decide(&self, matching: &[&Playbook], scope: &Scope) -> Decision {
+        let mut refused = Vec::new();
+        let mut later: Option<Timestamp> = None;
+        for playbook in matching {
+            for candidate in playbook.candidates.iter().filter(|candidate| candidate.applies(scope)) {
+                match self.try_candidate(playbook, candidate, scope) {
+                    Ok(allowed) => {
+                        let plan = Box::new(self.act(playbook, scope, allowed));
+                        return Decision::Plan { plan, refused };
+                    }
+                    Err((refusals, until)) => {
+                        if refusals.iter().all(|refusal| refusal.temporary) {
+                            later = [later, until].into_iter().flatten().min();
+                        }
+                        refused.extend(refusals);
+                    }
+                }
+            }
+        }
+        if let Some(until) = later {
+            let reason =
+                refused.iter().find(|refusal| refusal.temporary).map(|refusal| refusal.finding.clone());
+            return Decision::Wait { until, reason: reason.unwrap_or_default(), refused };
+        }
+        let plan = Box::new(self.hand_over(matching.first().copied(), scope, &refused));
+        Decision::Plan { plan, refused }
+    }
+
+    fn try_candidate(
+        &self,
+        playbook: &Playbook,
+        candidate: &Candidate,
+        scope: &Scope,
+    ) -> Result<Allowed, (Vec<Refusal>, Option<Timestamp>)> {
+        let name = candidate.action.name;
+        let unmet = |finding: String| {
+            let refusal = Refusal { what: name.into(), rule: "Premise".into(), finding, temporary: false };
+            (vec![refusal], None)
+        };
+        let parameters = candidate.parameters(scope).map_err(unmet)?;
+        let id = self.id(playbook.name.as_str(), &format!("{name} {parameters}"));
+        let premise = Premise {
+            evidence: self.evidence,
+            workload: self.workload,
+            object: self.object,
+            uid: &self.uid,
+            revisions: self.revisions,
+            plan: &id,
+        };
+        let steps = (candidate.action.lower)(&premise, &parameters).map_err(|error| unmet(error.0))?;
+        let what = steps.first().map_or_else(|| name.to_owned(), |step| step.description.clone());
+        let case = Case {
+            steps: &steps,
+            evidence: self.evidence,
+            workload: self.workload,
+            object: self.object,
+            revisions: self.revisions,
+            options: self.options,
+            surroundings: self.surroundings,
+            plan: &id,
+            now: self.now,
+        };
+        let judgement = policy::judge(&case, &what);
+        if judgement.refusals.is_empty() {
+            Ok(Allowed { id, constraints: judgement.constraints, steps })
+        } else {
+            Err((judgement.refusals, judgement.until))
+        }
+    }
+
+    fn act(&self, playbook: &Playbook, scope: &Scope, allowed: Allowed) -> RemediationPlan {
+        let mode = effective_mode(self.options, self.workload, self.evidence.namespace.as_ref())
+            .min(playbook.max_mode);
+        let status = match mode {
+            Mode::Observe => PlanStatus::Observed,
+            Mode::Propose => PlanStatus::Proposed,
+            Mode::Auto => PlanStatus::Approved,
+        };
+        let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
+        let reasoning = format!("{} So: {}.", playbook.reasoning.told(scope), told.join(", then "));
+        RemediationPlan {
+            id: allowed.id,
+            reasoning,
+            disposition: Disposition::Act,
+            safety_constraints: allowed.constraints,
+            actions: allowed.steps,
+            mode,
+            status,
+            ..self.base(&playbook.name, playbook.root_cause.told(scope), Some(playbook))
+        }
+    }
+
+    /// Nothing safe is known to do: a person is told what is known, and what was refused why.
+    fn hand_over(&self, playbook: Option<&Playbook>, scope: &Scope, refused: &[Refusal]) -> RemediationPlan {
+        let summary = &self.evidence.incident.summary;
+        let (name, root_cause, mut reasoning) = match playbook {
+            Some(playbook) => {
+                (playbook.name.as_str(), playbook.root_cause.told(scope), playbook.reasoning.told(scope))
+            }
+            None => (NO_PLAYBOOK, summary.clone(), "No playbook knows a safe repair for this.".into()),
+        };
+        let permanent = refused.iter().filter(|refusal| !refusal.temporary);
+        reasoning.extend(permanent.map(|refusal| {
+            format!(" Not done: {}, because {} ({}).", refusal.what, refusal.finding, refusal.rule)
+        }));
+        let constraint = |refusal: &Refusal| SafetyConstraint {
+            rule: refusal.rule.clone(),
+            finding: format!("refused {}: {}", refusal.what, refusal.finding),
+        };
+        RemediationPlan {
+            reasoning,
+            safety_constraints: refused.iter().map(constraint).collect(),
+            ..self.base(name, root_cause, playbook)
+        }
+    }
+
+    fn id(&self, author: &str, content: &str) -> PlanId {
+        PlanId::derive(&[&self.evidence.incident.id, &self.attempt(), &author, &content])
+    }
+
+    fn attempt(&self) -> u32 {
+        self.evidence.incident.attempts.saturating_add(1)
+    }
+
+    /// A plan that hands over.
+    fn base(&self, author: &str, root_cause: String, playbook: Option<&Playbook>) -> RemediationPlan {
+        RemediationPlan {
+            version: SchemaVersion::CURRENT,
+            id: self.id(author, NO_PLAYBOOK),
+            incident: self.evidence.incident.id.clone(),
+            workload: self.object.clone(),
+            attempt: self.attempt(),
+            author: Author::Playbook { name: author.into() },
+            reasoning: String::new(),
+            root_cause,
+            evidence: self.evidence.items(),
+            priority: self.evidence.incident.severity,
+            disposition: Disposition::HandOver,
+            actions: Vec::new(),
+            safety_constraints: Vec::new(),
+            verification: settle::verification(self.evidence, self.workload, playbook, self.now),
+            mode: effective_mode(self.options, self.workload, self.evidence.namespace.as_ref()),
+            status: PlanStatus::HandedOver,
+            created_at: self.now,
+            updated_at: self.now,
+            decided_by: None,
+            decision: None,
+            extra: Extra::new(),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How long to watch before a repair counts as one.
+
+use kubewise_core::document::Document;
+use kubewise_core::plan::Verification;
+use kubewise_core::state::ContainerState;
+use kubewise_core::{Period, Timestamp};
+
+use crate::evidence::Evidence;
+use crate::playbook::Playbook;
+
+/// A repair must hold at least this long, whatever the failure, …
+const MIN_SETTLE: u64 = 60;
+/// … and a trouble that comes back more slowly than this is a new one. Seconds.
+const MAX_SETTLE: u64 = 600;
+/// The kubelet's back-off between restarts, seconds: doubled each time up to five minutes.
+const FIRST_BACK_OFF: u64 = 10;
+const MAX_BACK_OFF: u64 = 300;
+/// Seconds from the act to the earliest provisional verdict; people wait for it.
+const MIN_PROVISIONAL: u64 = 15;
+const MAX_PROVISIONAL: u64 = 60;
+/// The API server's default of a Deployment's `progressDeadlineSeconds`.
+const PROGRESS_DEADLINE: u64 = 600;
+
+pub(super) fn verification(
+    evidence: &Evidence,
+    workload: &Document,
+    playbook: Option<&Playbook>,
+    now: Timestamp,
+) -> Verification {
+    let asked = playbook.and_then(|playbook| playbook.settle).map(|settle| settle.as_duration().as_secs());
+    let settle = asked.unwrap_or_else(|| 2 * failure_interval(evidence)).clamp(MIN_SETTLE, MAX_SETTLE);
+    let rollout = workload.number("/spec/progressDeadlineSeconds").unwrap_or(PROGRESS_DEADLINE).min(3600);
+    let mut checks = playbook.map(|playbook| playbook.checks.clone()).unwrap_or_default();
+    let settle_for = Period::from_secs(settle);
+    checks.push(format!("every wanted replica of {} is available", evidence.incident.workload));
+    checks.push(format!("the trouble stays gone for {settle_for}, measured"));
+    Verification {
+        checks,
+        provisional_after: Period::from_secs((settle / 2).clamp(MIN_PROVISIONAL, MAX_PROVISIONAL)),
+        settle: settle_for,
+        deadline: Period::from_secs(rollout + 2 * settle),
+        baseline: crate::verify::indicators(Some(workload), &evidence.pods, &evidence.samples, now),
+    }
+}
+
+/// The failure's own rhythm in seconds: how long a container lives and how long it then waits, at the longest.
+fn failure_interval(evidence: &Evidence) -> u64 {
+    let states = evidence.pod_states();
+    let containers = states.iter().filter_map(|state| state.pod()).flat_map(|pod| &pod.containers);
+    containers.map(|container| life(container) + back_off(container)).max().unwrap_or(0)
+}
+
+fn life(container: &ContainerState) -> u64 {
+    let ended = container.terminated.as_ref().filter(|ended| ended.exit_code != 0);
+    let span = ended.and_then(|ended| Some(Period::between(ended.started_at?, ended.finished_at?)));
+    span.map_or(0, |span| span.as_duration().as_secs().min(MAX_SETTLE))
+}
+
+/// From the kubelet's message (`back-off 2m40s restarting …`), or from the restarts so far.
+fn back_off(container: &ContainerState) -> u64 {
+    let told = container.waiting.as_ref().and_then(|waiting| {
+        let (_, rest) = waiting.message.split_once("back-off ")?;
+        rest.split_whitespace().next()?.parse::<Period>().ok()
+    });
+    let counted = || match container.restarts {
+        0 => 0,
+        restarts => FIRST_BACK_OFF << (restarts - 1).min(5),
+    };
+    told.map_or_else(counted, |told| told.as_duration().as_secs()).min(MAX_BACK_OFF)
+}

@@ -1,0 +1,159 @@
+//! Playbooks: the rules, in YAML, that yield candidates.
+//!
+//! ```yaml
+//! name: crash-loop-after-revision       # unique
+//! description: what it is for
+//! reasons: [CrashLoopBackOff]           # it is tried if one of these fires
+//! when: [revision.toBlame]              # CEL, all must hold
+//! candidates:                           # in order of preference; none means: hand over
+//!   - action: RolloutUndo               # of the registry
+//!     when: [revision.hasLastHealthy]   # optional
+//!     parameters:                       # a text that begins with `=` is CEL, anything else is meant literally
+//!       revision: "=revision.lastHealthy"
+//! maxMode: auto                         # optional: observe, propose or auto
+//! rootCause: "revision ${revision.current} crashes"       # texts may hold CEL in ${…}
+//! reasoning: why this and not something else
+//! verification:                         # optional
+//!   settle: 2m
+//!   checks: [what must become true, in words]
+//! ```
+//!
+//! The variables are those of the module `facts`.
+
+mod expression;
+mod read;
+
+use std::fmt;
+
+use kubewise_core::Period;
+use kubewise_core::anomaly::Reason;
+use kubewise_core::plan::Mode;
+use serde_json::Value;
+
+pub(crate) use expression::Scope;
+use expression::{Expression, Text};
+
+use crate::action::ActionType;
+
+/// The playbooks that KubeWise comes with, in the order in which they are tried.
+const BUILTIN: &[(&str, &str)] = &[
+    ("oom-limit-too-low.yaml", include_str!("../playbooks/oom-limit-too-low.yaml")),
+    ("oom-leak.yaml", include_str!("../playbooks/oom-leak.yaml")),
+    ("image-pull-after-revision.yaml", include_str!("../playbooks/image-pull-after-revision.yaml")),
+    ("config-error-after-revision.yaml", include_str!("../playbooks/config-error-after-revision.yaml")),
+    ("crash-loop-after-revision.yaml", include_str!("../playbooks/crash-loop-after-revision.yaml")),
+    ("crash-loop-unexplained.yaml", include_str!("../playbooks/crash-loop-unexplained.yaml")),
+    ("rollout-stuck.yaml", include_str!("../playbooks/rollout-stuck.yaml")),
+    ("scaled-to-zero.yaml", include_str!("../playbooks/scaled-to-zero.yaml")),
+];
+
+/// Something wrong in a playbook: where, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub file: String,
+    /// From 1.
+    pub line: u64,
+    pub column: u64,
+    pub message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// Playbooks in the order in which they are tried.
+#[derive(Debug, Default)]
+pub struct Playbooks {
+    playbooks: Vec<Playbook>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Playbook {
+    pub(crate) name: String,
+    description: String,
+    reasons: Vec<Reason>,
+    when: Vec<Expression>,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) max_mode: Mode,
+    pub(crate) root_cause: Text,
+    pub(crate) reasoning: Text,
+    pub(crate) settle: Option<Period>,
+    pub(crate) checks: Vec<String>,
+}
+
+/// One action that a playbook names.
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub(crate) action: &'static ActionType,
+    when: Vec<Expression>,
+    parameters: Vec<(String, Parameter)>,
+}
+
+#[derive(Debug)]
+enum Parameter {
+    Literal(Value),
+    Computed(Expression),
+}
+
+impl Playbooks {
+    /// The playbooks that KubeWise comes with.
+    pub fn builtin() -> Self {
+        // They are tested; a fault would leave its playbook out, and the trouble would be handed over.
+        Playbooks::load(BUILTIN).unwrap_or_default()
+    }
+
+    /// Playbooks from files (name and text), in their order; every fault in every file if there is one.
+    pub fn load<N: AsRef<str>, T: AsRef<str>>(files: &[(N, T)]) -> Result<Self, Vec<Fault>> {
+        read::playbooks(files).map(|playbooks| Playbooks { playbooks })
+    }
+
+    /// These first, then those of KubeWise whose names are not taken.
+    #[must_use]
+    pub fn with_builtin(mut self) -> Self {
+        for playbook in Playbooks::builtin().playbooks {
+            if self.list().all(|(name, _)| name != playbook.name) {
+                self.playbooks.push(playbook);
+            }
+        }
+        self
+    }
+
+    /// Name and description of each.
+    pub fn list(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.playbooks.iter().map(|playbook| (playbook.name.as_str(), playbook.description.as_str()))
+    }
+
+    /// Those whose reasons fire and whose conditions hold, in order.
+    pub(crate) fn matching<'a>(
+        &'a self,
+        reasons: &'a [Reason],
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = &'a Playbook> {
+        self.playbooks.iter().filter(|playbook| {
+            playbook.reasons.iter().any(|reason| reasons.contains(reason)) && scope.all(&playbook.when)
+        })
+    }
+}
+
+impl Candidate {
+    pub(crate) fn applies(&self, scope: &Scope) -> bool {
+        scope.all(&self.when)
+    }
+
+    /// The parameters with every expression computed.
+    pub(crate) fn parameters(&self, scope: &Scope) -> Result<Value, String> {
+        let mut values = serde_json::Map::new();
+        for (name, parameter) in &self.parameters {
+            let value = match parameter {
+                Parameter::Literal(value) => value.clone(),
+                Parameter::Computed(expression) => scope.json(expression)?,
+            };
+            values.insert(name.clone(), value);
+        }
+        Ok(Value::Object(values))
+    }
+}

@@ -1,0 +1,231 @@
+//! The hard rules. Checked when a plan is made and again just before each act.
+//!
+//! Each rule is one function, and every rule is in one table (`RULES`). A rule says what it found, also when
+//! it finds nothing wrong: the plan keeps that as proof.
+
+mod limits;
+mod ownership;
+mod pace;
+mod revision;
+mod room;
+mod scope;
+
+use std::collections::BTreeMap;
+
+use kubewise_core::document::Document;
+use kubewise_core::id::PlanId;
+use kubewise_core::plan::{FieldChange, Mode, Operation, PlanStep, SafetyConstraint};
+use kubewise_core::{ObjectRef, Period, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::Evidence;
+use crate::revision::Revisions;
+
+pub(crate) use limits::memory_cap;
+pub(crate) use revision::made_by_us;
+
+/// Raises or lowers the mode of a workload or namespace.
+pub const MODE_ANNOTATION: &str = "kubewise.dev/mode";
+/// Lets KubeWise write to a workload that a Helm release installed, if `true`.
+pub const ALLOW_HELM_ANNOTATION: &str = "kubewise.dev/allow-helm";
+
+/// What is configured; the rules themselves are code.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// The mode where nothing else is said.
+    pub mode: Mode,
+    /// Modes of namespaces (`shop`) and workloads (`shop/cart`), instead of `mode`.
+    pub modes: BTreeMap<String, Mode>,
+    /// Namespaces that are never touched, besides KubeWise's own; always with kube-system, kube-public and
+    /// kube-node-lease.
+    pub protected_namespaces: Vec<String>,
+    /// How long a workload is left alone after an action on it.
+    pub cooldown: Period,
+    /// Sagas for one workload within `attempts_window`; then it is handed over.
+    pub max_attempts: u32,
+    pub attempts_window: Period,
+    /// Sagas at one time.
+    pub max_running: u32,
+    /// Pods that sagas may make unavailable at one time.
+    pub disruption_budget: u32,
+    /// Share of workloads with an open incident from which on only observing goes on.
+    pub storm_share: f64,
+    /// A storm needs at least this many workloads with an open incident.
+    pub storm_minimum: u32,
+    /// A raised memory limit is never above this many times the limit before KubeWise's first raise, …
+    pub memory_limit_cap_factor: f64,
+    /// … nor above this many bytes.
+    pub memory_limit_cap_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            mode: Mode::Observe,
+            modes: BTreeMap::new(),
+            protected_namespaces: Vec::new(),
+            cooldown: Period::from_mins(10),
+            max_attempts: 3,
+            attempts_window: Period::from_mins(24 * 60),
+            max_running: 4,
+            disruption_budget: 10,
+            storm_share: 0.3,
+            storm_minimum: 5,
+            memory_limit_cap_factor: 4.0,
+            memory_limit_cap_bytes: 16 << 30,
+        }
+    }
+}
+
+/// What goes on in the cluster beside the incident; sagas of the incident's own workload are not counted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Surroundings {
+    /// Objects that running sagas hold.
+    pub locked: Vec<ObjectRef>,
+    pub running_sagas: u32,
+    /// Pods that running sagas may make unavailable.
+    pub disruption_in_use: u32,
+    pub workloads: u32,
+    pub workloads_with_incident: u32,
+    /// The namespace KubeWise itself runs in, if in the cluster.
+    pub own_namespace: Option<String>,
+}
+
+/// A rule that forbids something, and what it found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// What was refused, in words: a candidate, a step.
+    pub what: String,
+    /// PascalCase name of the rule.
+    pub rule: String,
+    pub finding: String,
+    /// Whether the rule may let it pass later (cooldown, budget, storm) rather than never for this incident.
+    pub temporary: bool,
+}
+
+/// The mode that applies to a workload: its annotation, then its namespace's, then the configuration for the
+/// workload, its namespace, and all. An annotation that is not a mode counts as observe: a person meant
+/// something, and doing nothing is what surely does no harm.
+pub fn effective_mode(options: &Options, workload: &Document, namespace: Option<&Document>) -> Mode {
+    let annotated = |document: &Document| {
+        document.annotation(MODE_ANNOTATION).map(|text| text.parse().unwrap_or_default())
+    };
+    let place = workload.text("/metadata/namespace").unwrap_or_default();
+    let name = workload.text("/metadata/name").unwrap_or_default();
+    annotated(workload)
+        .or_else(|| namespace.and_then(annotated))
+        .or_else(|| options.modes.get(&format!("{place}/{name}")).copied())
+        .or_else(|| options.modes.get(place).copied())
+        .unwrap_or(options.mode)
+}
+
+/// The steps of one candidate or plan, and what they are held against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case<'a> {
+    pub(crate) steps: &'a [PlanStep],
+    pub(crate) evidence: &'a Evidence,
+    pub(crate) workload: &'a Document,
+    pub(crate) object: &'a ObjectRef,
+    pub(crate) revisions: &'a Revisions,
+    pub(crate) options: &'a Options,
+    pub(crate) surroundings: &'a Surroundings,
+    /// The plan whose own actions do not count against it.
+    pub(crate) plan: &'a PlanId,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Case<'a> {
+    /// Every field that is written; guards, which write nothing, are left out.
+    fn changes(&self) -> impl Iterator<Item = &'a FieldChange> {
+        self.steps
+            .iter()
+            .flat_map(|step| match &step.operation {
+                Operation::Write { changes, .. } => changes.as_slice(),
+                Operation::Evict { .. } | Operation::Notify { .. } => &[],
+            })
+            .filter(|change| change.before != change.after)
+    }
+
+    fn changes_template(&self) -> bool {
+        self.changes().any(|change| change.path.starts_with(crate::action::TEMPLATE))
+    }
+
+    /// The workload as it would be after the steps.
+    fn after(&self) -> serde_json::Value {
+        let mut document = self.workload.0.clone();
+        for change in self.changes() {
+            crate::field::set(&mut document, &change.path, change.after.clone());
+        }
+        document
+    }
+
+    fn disruption(&self) -> u32 {
+        self.steps.iter().map(|step| step.disruption).fold(0, u32::saturating_add)
+    }
+}
+
+/// What a rule found wrong.
+#[derive(Clone, Debug, PartialEq)]
+struct Objection {
+    finding: String,
+    /// When to look again; `None` if it holds for good.
+    until: Option<Timestamp>,
+}
+
+type Finding = Result<String, Objection>;
+
+fn never(finding: impl Into<String>) -> Finding {
+    Err(Objection { finding: finding.into(), until: None })
+}
+
+fn not_before(until: Timestamp, finding: impl Into<String>) -> Finding {
+    Err(Objection { finding: finding.into(), until: Some(until) })
+}
+
+type Rule = fn(&Case<'_>) -> Finding;
+
+/// Every rule, in the order in which a person would ask.
+const RULES: &[(&str, Rule)] = &[
+    ("ProtectedNamespace", scope::protected_namespace),
+    ("OwnHierarchy", scope::own_hierarchy),
+    ("FieldOwnership", ownership::field_ownership),
+    ("OwnRevision", revision::own_revision),
+    ("RevisionStillThere", revision::revision_still_there),
+    ("RecreateStrategy", revision::recreate_strategy),
+    ("NeverToZero", limits::never_to_zero),
+    ("NoStatefulSetScaleDown", limits::no_stateful_set_scale_down),
+    ("LimitBounds", limits::limit_bounds),
+    ("Evictions", scope::evictions),
+    ("Attempts", pace::attempts),
+    ("Cooldown", pace::cooldown),
+    ("Concurrency", pace::concurrency),
+    ("DisruptionBudget", pace::disruption_budget),
+    ("Storm", pace::storm),
+];
+
+/// What all rules said of a case.
+#[derive(Debug, Default)]
+pub(crate) struct Judgement {
+    pub(crate) constraints: Vec<SafetyConstraint>,
+    pub(crate) refusals: Vec<Refusal>,
+    /// When the last of the temporary refusals may pass.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// Holds a case against every rule; `what` names it in refusals.
+pub(crate) fn judge(case: &Case<'_>, what: &str) -> Judgement {
+    let mut judgement = Judgement::default();
+    for (rule, check) in RULES {
+        let rule = (*rule).to_owned();
+        match check(case) {
+            Ok(finding) => judgement.constraints.push(SafetyConstraint { rule, finding }),
+            Err(Objection { finding, until }) => {
+                judgement.until = judgement.until.max(until);
+                let temporary = until.is_some();
+                judgement.refusals.push(Refusal { what: what.into(), rule, finding, temporary });
+            }
+        }
+    }
+    judgement
+}

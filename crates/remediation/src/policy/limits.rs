@@ -1,0 +1,311 @@
+//! Replicas, requests and limits within bounds.
+
+use kubewise_core::action::{ActionStatus, Direction};
+use kubewise_core::document::Document;
+use kubewise_core::metric::MetricType;
+use kubewise_core::{Kind, quantity};
+use serde_json::Value;
+
+use super::{Case, Finding, Options, never, room};
+use crate::action::{Rounding, TEMPLATE, share};
+use crate::evidence::Evidence;
+
+const REPLICAS: &str = "/spec/replicas";
+pub(super) const RESOURCES: [&str; 2] = ["memory", "cpu"];
+/// Quotas of these scopes do not count the pods of a workload that serves.
+const OTHER_SCOPES: [&str; 2] = ["BestEffort", "Terminating"];
+
+pub(super) fn never_to_zero(case: &Case<'_>) -> Finding {
+    let zero = |value: &Option<Value>| value.as_ref().and_then(Value::as_i64).is_some_and(|count| count <= 0);
+    if case.changes().any(|change| change.path == REPLICAS && zero(&change.after)) {
+        return never(format!("{} would have no replica", case.object));
+    }
+    Ok("nothing is scaled to zero".into())
+}
+
+pub(super) fn no_stateful_set_scale_down(case: &Case<'_>) -> Finding {
+    let (before, after) = (replicas(&case.workload.0), replicas(&case.after()));
+    if case.object.kind == Kind::StatefulSet && after < before {
+        return never(format!("{} would go from {before} to {after} replicas", case.object));
+    }
+    Ok("no StatefulSet is scaled down".into())
+}
+
+pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
+    let after = case.after();
+    let growth = Growth {
+        before: Pod::of(case.workload.0.pointer(TEMPLATE)),
+        after: Pod::of(after.pointer(TEMPLATE)),
+        replicas_before: replicas(&case.workload.0),
+        replicas_after: replicas(&after),
+        surge: surge(case),
+    };
+    // An earlier template that is put back as a whole ran within its bounds before.
+    let resources =
+        case.changes().any(|change| change.path.starts_with(TEMPLATE) && change.path.contains("/resources"));
+    if !resources && growth.replicas_after <= growth.replicas_before {
+        return Ok("no limit is changed and nothing is scaled up".into());
+    }
+    let bounds = [use_and_cap, limit_ranges, quotas, room::room];
+    let findings = bounds.iter().map(|bound| bound(case, &growth)).collect::<Result<Vec<_>, _>>()?;
+    Ok(findings.into_iter().filter(|finding| !finding.is_empty()).collect::<Vec<_>>().join("; "))
+}
+
+/// What one pod of the workload asks for before and after, and how many there are.
+#[derive(Debug)]
+pub(super) struct Growth {
+    pub(super) before: Pod,
+    pub(super) after: Pod,
+    pub(super) replicas_before: u32,
+    pub(super) replicas_after: u32,
+    /// Pods that are made before old ones go.
+    pub(super) surge: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Pod {
+    containers: Vec<Container>,
+}
+
+/// Amounts in the order of [`RESOURCES`]; bytes and cores.
+#[derive(Debug)]
+struct Container {
+    name: String,
+    limits: [Option<f64>; 2],
+    requests: [Option<f64>; 2],
+}
+
+impl Pod {
+    /// From a pod or a pod template.
+    pub(super) fn of(pod: Option<&Value>) -> Self {
+        let containers = pod.and_then(|pod| pod.pointer("/spec/containers")).and_then(Value::as_array);
+        Pod { containers: containers.into_iter().flatten().map(Container::of).collect() }
+    }
+
+    /// What the scheduler sets aside.
+    pub(super) fn requests(&self) -> [f64; 2] {
+        self.sum(|container| &container.requests)
+    }
+
+    fn limits(&self) -> [f64; 2] {
+        self.sum(|container| &container.limits)
+    }
+
+    fn sum(&self, of: impl Fn(&Container) -> &[Option<f64>; 2]) -> [f64; 2] {
+        [0, 1].map(|index| self.containers.iter().filter_map(|container| of(container)[index]).sum())
+    }
+}
+
+impl Container {
+    fn of(spec: &Value) -> Self {
+        let amount = |section: &str, resource: &str| {
+            let value = spec.pointer(&format!("/resources/{section}/{resource}"))?;
+            value.as_f64().or_else(|| quantity::parse(value.as_str()?))
+        };
+        let limits = RESOURCES.map(|resource| amount("limits", resource));
+        let mut requests = RESOURCES.map(|resource| amount("requests", resource));
+        for (request, limit) in requests.iter_mut().zip(limits) {
+            *request = request.or(limit); // what the API server does
+        }
+        let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().into();
+        Container { name, limits, requests }
+    }
+}
+
+pub(super) fn replicas(workload: &Value) -> u32 {
+    let daemon = workload.pointer("/status/desiredNumberScheduled").and_then(Value::as_u64);
+    workload.pointer(REPLICAS).and_then(Value::as_u64).or(daemon).unwrap_or(1) as u32
+}
+
+fn surge(case: &Case<'_>) -> u32 {
+    let recreate = case.workload.text("/spec/strategy/type") == Some("Recreate");
+    if !case.changes_template() || case.object.kind != Kind::Deployment || recreate {
+        return 0;
+    }
+    let surge = case.workload.0.pointer("/spec/strategy/rollingUpdate/maxSurge");
+    share(surge, "25%", replicas(&case.workload.0), Rounding::Up)
+}
+
+/// The highest memory limit that KubeWise may set for a container; bytes.
+pub(crate) fn memory_cap(evidence: &Evidence, options: &Options, container: &str, limit: f64) -> f64 {
+    let raised = evidence.history.iter().rev().filter(|done| {
+        done.direction == Direction::Act
+            && done.status == ActionStatus::Succeeded
+            && done.action.name == "SetResources"
+            && done.action.parameters.get("container").and_then(Value::as_str) == Some(container)
+    });
+    let before = raised.flat_map(|done| &done.changes).find_map(|change| {
+        let limit = change.path.ends_with("/resources/limits/memory");
+        change.before.as_ref().filter(|_| limit)?.as_str().and_then(quantity::parse)
+    });
+    (before.unwrap_or(limit) * options.memory_limit_cap_factor).min(options.memory_limit_cap_bytes as f64)
+}
+
+fn use_and_cap(case: &Case<'_>, growth: &Growth) -> Finding {
+    let mut told = Vec::new();
+    for (before, after) in growth.before.containers.iter().zip(&growth.after.containers) {
+        for (index, resource) in RESOURCES.into_iter().enumerate() {
+            let (old, new) = (before.limits[index], after.limits[index]);
+            let shown = |amount: f64| show(resource, amount);
+            if let (Some(limit), Some(request)) = (new, after.requests[index])
+                && request > limit
+            {
+                return never(format!(
+                    "the {resource} request {} of {} would be above its limit {}",
+                    shown(request),
+                    after.name,
+                    shown(limit)
+                ));
+            }
+            if old == new {
+                continue;
+            }
+            let Some(new) = new else {
+                return never(format!("{} would have no {resource} limit", after.name));
+            };
+            let used = used(case.evidence, resource, &after.name);
+            if used.is_some_and(|used| new < used) {
+                let used = used.unwrap_or_default();
+                return never(format!(
+                    "{} uses {} of {resource}, more than {}",
+                    after.name,
+                    shown(used),
+                    shown(new)
+                ));
+            }
+            if used.is_none() && old.is_none_or(|old| new < old) {
+                return never(format!("the {resource} use of {} is not known", after.name));
+            }
+            let cap = memory_cap(case.evidence, case.options, &after.name, old.unwrap_or(new));
+            // A byte of slack: limits are written in whole mebibytes, rounded up.
+            if resource == "memory"
+                && old.is_none_or(|old| new > old)
+                && new > (cap / 1_048_576.0).ceil() * 1_048_576.0
+            {
+                return never(format!("{} is above the cap of {}", shown(new), shown(cap)));
+            }
+            told.push(format!(
+                "{resource} limit {} of {} is above use and below the cap",
+                shown(new),
+                after.name
+            ));
+        }
+    }
+    Ok(told.join("; "))
+}
+
+/// The newest use of a container, the largest of the pods'.
+fn used(evidence: &Evidence, resource: &str, container: &str) -> Option<f64> {
+    let wanted = if resource == "memory" { MetricType::MemoryWorkingSet } else { MetricType::CpuUsage };
+    let mut newest = std::collections::BTreeMap::new();
+    for sample in &evidence.samples {
+        if sample.metric_type == wanted && sample.container.as_deref() == Some(container) {
+            newest.insert(&sample.object, sample.value);
+        }
+    }
+    newest.into_values().reduce(f64::max)
+}
+
+fn limit_ranges(case: &Case<'_>, growth: &Growth) -> Finding {
+    for range in &case.evidence.limit_ranges {
+        let name = range.text("/metadata/name").unwrap_or_default();
+        for item in range.list("/spec/limits") {
+            let bound = |kind: &str, resource: &str| {
+                quantity::parse(item.pointer(&format!("/{kind}/{resource}"))?.as_str()?)
+            };
+            for (index, resource) in RESOURCES.into_iter().enumerate() {
+                let asked: Vec<(&str, f64, f64)> = match item.get("type").and_then(Value::as_str) {
+                    Some("Container") => growth
+                        .after
+                        .containers
+                        .iter()
+                        .map(|container| {
+                            let limit = container.limits[index].unwrap_or(0.0);
+                            (container.name.as_str(), limit, container.requests[index].unwrap_or(limit))
+                        })
+                        .collect(),
+                    Some("Pod") => {
+                        vec![("the pod", growth.after.limits()[index], growth.after.requests()[index])]
+                    }
+                    _ => continue,
+                };
+                for (whose, limit, request) in asked {
+                    let shown = show(resource, limit);
+                    if bound("max", resource).is_some_and(|max| limit > max) {
+                        return never(format!(
+                            "LimitRange {name} allows less {resource} than {shown} for {whose}"
+                        ));
+                    }
+                    if request > 0.0 && bound("min", resource).is_some_and(|min| request < min) {
+                        return never(format!("LimitRange {name} demands more {resource} for {whose}"));
+                    }
+                    let ratio = bound("maxLimitRequestRatio", resource);
+                    if request > 0.0 && ratio.is_some_and(|ratio| limit / request > ratio) {
+                        return never(format!(
+                            "LimitRange {name} allows no such distance of request and limit for {whose}"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    Ok(match case.evidence.limit_ranges.len() {
+        0 => String::new(),
+        count => format!("within {count} limit ranges"),
+    })
+}
+
+fn quotas(case: &Case<'_>, growth: &Growth) -> Finding {
+    let limits = more(growth, growth.before.limits(), growth.after.limits());
+    let requests = more(growth, growth.before.requests(), growth.after.requests());
+    let pods =
+        f64::from(growth.surge) + f64::from(growth.replicas_after.saturating_sub(growth.replicas_before));
+    let wanted = [
+        ("limits.memory", limits[0]),
+        ("requests.memory", requests[0]),
+        ("memory", requests[0]),
+        ("limits.cpu", limits[1]),
+        ("requests.cpu", requests[1]),
+        ("cpu", requests[1]),
+        ("pods", pods),
+        ("count/pods", pods),
+    ];
+    for quota in case.evidence.quotas.iter().filter(|quota| counts_these_pods(quota)) {
+        let name = quota.text("/metadata/name").unwrap_or_default();
+        for (key, more) in wanted {
+            let amount = |place: &str| {
+                let value = quota.0.pointer(place)?.get(key)?;
+                value.as_f64().or_else(|| quantity::parse(value.as_str()?))
+            };
+            let Some(hard) = amount("/status/hard").or_else(|| amount("/spec/hard")) else { continue };
+            let Some(used) = amount("/status/used") else {
+                return never(format!("what quota {name} has left of {key} is not known"));
+            };
+            if more > 0.0 && used + more > hard {
+                return never(format!(
+                    "quota {name} has no room for {more} more of {key} ({used} of {hard} used)"
+                ));
+            }
+        }
+    }
+    Ok(match case.evidence.quotas.len() {
+        0 => String::new(),
+        count => format!("within {count} quotas"),
+    })
+}
+
+fn counts_these_pods(quota: &Document) -> bool {
+    let scopes = quota.list("/spec/scopes").iter();
+    !scopes.filter_map(Value::as_str).any(|scope| OTHER_SCOPES.contains(&scope))
+}
+
+/// What is used more at the peak of the rollout: surge pods, grown pods and added pods.
+fn more(growth: &Growth, before: [f64; 2], after: [f64; 2]) -> [f64; 2] {
+    let (surge, old) = (f64::from(growth.surge), f64::from(growth.replicas_before));
+    let added = f64::from(growth.replicas_after.saturating_sub(growth.replicas_before));
+    [0, 1].map(|index| (surge + added) * after[index] + old * (after[index] - before[index]).max(0.0))
+}
+
+pub(super) fn show(resource: &str, amount: f64) -> String {
+    if resource == "cpu" { quantity::millicores(amount) } else { quantity::mebibytes(amount) }
+}

@@ -1,0 +1,112 @@
+//! How much may be done, and how often.
+
+use std::collections::BTreeSet;
+
+use kubewise_core::Period;
+use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
+use kubewise_core::document::Document;
+use kubewise_core::plan::Operation;
+use kubewise_core::state::StateDetail;
+
+use super::{Case, Finding, never, not_before};
+
+/// How soon a state of the cluster that forbids something now is looked at again.
+const LOOK_AGAIN: Period = Period::from_secs(30);
+
+fn done_before<'a>(case: &Case<'a>) -> impl Iterator<Item = &'a ExecutedActionRecord> {
+    let plan = case.plan;
+    case.evidence.history.iter().filter(move |done| {
+        done.plan != *plan && done.status != ActionStatus::Failed && done.action.name != "Notify"
+    })
+}
+
+pub(super) fn attempts(case: &Case<'_>) -> Finding {
+    let since = case.options.attempts_window.before(case.now);
+    let sagas: BTreeSet<_> = done_before(case)
+        .filter(|done| done.direction == Direction::Act && done.started_at >= since)
+        .map(|done| &done.saga)
+        .collect();
+    let window = case.options.attempts_window;
+    if sagas.len() >= case.options.max_attempts as usize {
+        return never(format!("{} repairs were tried within {window} already", sagas.len()));
+    }
+    Ok(format!("{} of {} attempts within {window}", sagas.len(), case.options.max_attempts))
+}
+
+pub(super) fn cooldown(case: &Case<'_>) -> Finding {
+    let newest = done_before(case).map(|done| done.finished_at.unwrap_or(done.started_at)).max();
+    let Some(newest) = newest else { return Ok("KubeWise did not act on it before".into()) };
+    let until = case.options.cooldown.after(newest);
+    if until > case.now {
+        return not_before(
+            until,
+            format!("KubeWise acted on it at {newest:.0}; it is left alone until {until:.0}"),
+        );
+    }
+    Ok(format!("the last action was at {newest:.0}"))
+}
+
+pub(super) fn concurrency(case: &Case<'_>) -> Finding {
+    let again = LOOK_AGAIN.after(case.now);
+    let around = case.surroundings;
+    let held = case
+        .steps
+        .iter()
+        .filter_map(|step| step.operation.writes())
+        .find(|object| around.locked.contains(object));
+    if let Some(object) = held {
+        return not_before(again, format!("another repair holds {object}"));
+    }
+    if around.running_sagas >= case.options.max_running {
+        return not_before(again, format!("{} repairs run already", around.running_sagas));
+    }
+    Ok(format!("{} of {} repairs run", around.running_sagas, case.options.max_running))
+}
+
+pub(super) fn disruption_budget(case: &Case<'_>) -> Finding {
+    let again = LOOK_AGAIN.after(case.now);
+    let (wanted, used) = (case.disruption(), case.surroundings.disruption_in_use);
+    let budget = case.options.disruption_budget;
+    if wanted > budget {
+        return never(format!("{wanted} pods may become unavailable, more than the budget of {budget}"));
+    }
+    if wanted.saturating_add(used) > budget {
+        return not_before(
+            again,
+            format!("{wanted} more pods may become unavailable beside {used}; the budget is {budget}"),
+        );
+    }
+    for step in case.steps {
+        let Operation::Evict { pod, uid } = &step.operation else { continue };
+        let evicted = case.evidence.pods.iter().find(|own| own.uid().is_ok_and(|own| own == *uid));
+        // A pod that is not ready is evicted without regard to a budget that holds already, so only ready ones count.
+        let ready = evicted.filter(|pod| crate::revision::is_ready(pod));
+        if let Some(budget) =
+            ready.and_then(|pod| case.evidence.budgets.iter().find(|budget| forbids(budget, pod)))
+        {
+            let name = budget.text("/metadata/name").unwrap_or_default();
+            return not_before(again, format!("PodDisruptionBudget {name} allows no eviction of {pod} now"));
+        }
+    }
+    Ok(format!("{wanted} pods may become unavailable, {used} elsewhere; the budget is {budget}"))
+}
+
+fn forbids(budget: &Document, pod: &Document) -> bool {
+    let Ok(state) = budget.state() else { return false };
+    let StateDetail::Budget(state) = state.detail else { return false };
+    state.disruptions_allowed == 0
+        && !state.match_labels.is_empty()
+        && state.match_labels.iter().all(|(key, value)| pod.label(key) == Some(value))
+}
+
+pub(super) fn storm(case: &Case<'_>) -> Finding {
+    let (all, ill) = (case.surroundings.workloads, case.surroundings.workloads_with_incident);
+    let share = f64::from(ill) / f64::from(all.max(1));
+    if ill >= case.options.storm_minimum && share >= case.options.storm_share {
+        return not_before(
+            LOOK_AGAIN.after(case.now),
+            format!("{ill} of {all} workloads have an incident: the cause is elsewhere"),
+        );
+    }
+    Ok(format!("{ill} of {all} workloads have an incident"))
+}

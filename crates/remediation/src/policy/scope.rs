@@ -1,0 +1,66 @@
+//! What may be touched at all.
+
+use kubewise_core::document::Document;
+use kubewise_core::plan::Operation;
+use kubewise_core::{Kind, Uid};
+
+use super::{Case, Finding, never};
+
+/// The cluster's own; never touched, whatever is configured.
+const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+/// Marks a pod that a kubelet made from a file; the API server cannot replace it.
+const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+
+pub(super) fn protected_namespace(case: &Case<'_>) -> Finding {
+    for namespace in case.steps.iter().filter_map(|step| step.operation.writes()?.namespace.as_deref()) {
+        if SYSTEM_NAMESPACES.contains(&namespace) {
+            return never(format!("namespace {namespace} is the cluster's own"));
+        }
+        if case.surroundings.own_namespace.as_deref() == Some(namespace) {
+            return never(format!("KubeWise itself runs in namespace {namespace}"));
+        }
+        if case.options.protected_namespaces.iter().any(|name| name == namespace) {
+            return never(format!("namespace {namespace} is protected by configuration"));
+        }
+    }
+    Ok(format!("namespace {} is not protected", case.object.namespace_or_empty()))
+}
+
+pub(super) fn own_hierarchy(case: &Case<'_>) -> Finding {
+    let is = |document: &Document, uid: &Uid| document.uid().is_ok_and(|own| own == *uid);
+    for step in case.steps {
+        let (object, inside) = match &step.operation {
+            Operation::Write { object, uid, .. } => (object, object == case.object && is(case.workload, uid)),
+            Operation::Evict { pod, uid } => (pod, case.evidence.pods.iter().any(|own| is(own, uid))),
+            Operation::Notify { .. } => continue,
+        };
+        if !inside {
+            return never(format!(
+                "{object} does not belong to {}, or is another object of its name",
+                case.object
+            ));
+        }
+    }
+    Ok(format!("only {} and its pods are touched", case.object))
+}
+
+pub(super) fn evictions(case: &Case<'_>) -> Finding {
+    for step in case.steps {
+        let Operation::Evict { pod, uid } = &step.operation else { continue };
+        let found = case.evidence.pods.iter().find(|own| own.uid().is_ok_and(|own| own == *uid));
+        let Some(document) = found else {
+            return never(format!("{pod} is not there"));
+        };
+        if document.annotation(MIRROR_ANNOTATION).is_some() {
+            return never(format!("{pod} is a mirror pod"));
+        }
+        match document.owners().into_iter().find(|owner| owner.controller) {
+            None => return never(format!("no controller would replace {pod}")),
+            Some(owner) if owner.object.kind == Kind::DaemonSet => {
+                return never(format!("{pod} is a pod of {}", owner.object));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok("every pod that is evicted has a controller that replaces it".into())
+}

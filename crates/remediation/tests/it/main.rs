@@ -1,0 +1,12 @@
+//! Remediation at its face.
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod planning;
+#[cfg(test)]
+mod playbooks;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod saga;
