@@ -1,0 +1,124 @@
+//! Reads from the API server, not from a cache.
+
+use async_trait::async_trait;
+use kube::core::params::{GetParams, ListParams};
+use kube::core::subresource::LogParams;
+use kubewise_core::document::Document;
+use kubewise_core::port::ClusterReader;
+use kubewise_core::{Failure, Kind, ObjectRef, Rejection};
+use serde_json::Value;
+
+use crate::answer::Intent;
+use crate::connection::{Connection, collection, invalid, place};
+use crate::kubernetes::Kubernetes;
+
+/// The port's promise: a list is whole or it fails.
+const MAX_LIST: usize = 5000;
+/// The port's promise.
+const MAX_LOG_BYTES: usize = 64 * 1024;
+/// More than 64 KiB of usual lines; the server counts lines from the end, but bytes only from the start.
+const LOG_LINES: i64 = 500;
+/// So that 500 lines of the longest that a container runtime writes (16 KiB) still end where the log ends.
+const LOG_BYTES_SENT: i64 = 8 * 1024 * 1024;
+
+#[async_trait]
+impl ClusterReader for Kubernetes {
+    async fn get(&self, object: &ObjectRef) -> Result<Option<Document>, Failure> {
+        get(&self.reads, object).await
+    }
+
+    async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Document>, Failure> {
+        let what = format!("list {kind}{}", namespace.map(|name| format!(" in {name}")).unwrap_or_default());
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let page = list_page(&self.reads, &what, kind, namespace, self.options.page_size, next).await?;
+            let total = found.len() + page.items.len() + page.remaining;
+            if total > MAX_LIST {
+                return Err(invalid(format!(
+                    "{what}: {total} objects are more than the {MAX_LIST} that are taken"
+                )));
+            }
+            found.extend(page.items.into_iter().map(Document));
+            next = page.next;
+            if next.is_none() {
+                break;
+            }
+        }
+        let key = |document: &Document, pointer| document.text(pointer).unwrap_or_default().to_owned();
+        found.sort_by_cached_key(|found| (key(found, "/metadata/namespace"), key(found, "/metadata/name")));
+        Ok(found)
+    }
+
+    async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
+        let what = format!("logs of {container} in {pod}");
+        let (pods, name) = place(&Kind::Pod, pod.namespace.as_deref(), &pod.name)?;
+        let wanted = LogParams {
+            container: Some(container.into()),
+            previous,
+            tail_lines: Some(LOG_LINES),
+            limit_bytes: Some(LOG_BYTES_SENT),
+            ..LogParams::default()
+        };
+        let mut text = self.reads.text(Intent::Read, &what, pods.logs(name, &wanted)).await?;
+        if text.len() > MAX_LOG_BYTES {
+            let earliest = text.ceil_char_boundary(text.len() - MAX_LOG_BYTES);
+            let line = text[earliest..].find('\n').map_or(earliest, |end| earliest + end + 1);
+            text.drain(..line);
+        }
+        Ok(text)
+    }
+}
+
+/// One object, `None` if there is none.
+pub(crate) async fn get(connection: &Connection, object: &ObjectRef) -> Result<Option<Document>, Failure> {
+    let (collection, name) = place(&object.kind, object.namespace.as_deref(), &object.name)?;
+    let request = collection.get(name, &GetParams::default());
+    match connection.object(Intent::Read, &format!("get {object}"), request).await {
+        Ok(found) => Ok(Some(Document(found))),
+        Err(failure) if failure.is(Rejection::NotFound) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// A part of a list.
+pub(crate) struct ListPage {
+    pub(crate) items: Vec<Value>,
+    /// Where the next part begins, if there is one.
+    pub(crate) next: Option<String>,
+    /// How many the server says are still to come; it may not say.
+    pub(crate) remaining: usize,
+    pub(crate) resource_version: String,
+}
+
+pub(crate) async fn list_page(
+    connection: &Connection,
+    what: &str,
+    kind: &Kind,
+    namespace: Option<&str>,
+    page_size: u32,
+    next: Option<String>,
+) -> Result<ListPage, Failure> {
+    let wanted = ListParams { limit: Some(page_size), continue_token: next, ..ListParams::default() };
+    let request = collection(kind, namespace)?.list(&wanted);
+    let mut list = connection.object(Intent::Read, what, request).await?;
+    let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) else {
+        return Err(Failure::Unavailable { message: format!("{what}: the answer is not a list") });
+    };
+    let text = |pointer| list.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+    Ok(ListPage {
+        items: items.into_iter().map(|item| typed(kind, item)).collect(),
+        next: text("/metadata/continue").map(Into::into),
+        remaining: list.pointer("/metadata/remainingItemCount").and_then(Value::as_u64).unwrap_or(0) as usize,
+        resource_version: text("/metadata/resourceVersion").unwrap_or_default().into(),
+    })
+}
+
+/// The items of a list come without their kind.
+fn typed(kind: &Kind, mut item: Value) -> Value {
+    if let (Some(fields), Some(api)) = (item.as_object_mut(), kind.api()) {
+        fields.insert("kind".into(), kind.as_str().into());
+        fields.insert("apiVersion".into(), api.api_version().into());
+    }
+    item
+}

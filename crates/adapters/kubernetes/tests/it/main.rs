@@ -1,0 +1,10 @@
+//! The adapter against a scripted API server on loopback, and against the real one.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod answers;
+mod configuration;
+mod fake;
+mod leases;
+mod real;
+mod requests;
+mod watches;
