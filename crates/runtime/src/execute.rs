@@ -1,0 +1,277 @@
+//! The executing loop: takes up what an earlier process left, and performs what sagas ask for.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use kubewise_core::event::EventType;
+use kubewise_core::id::SagaId;
+use kubewise_core::incident::Chapter;
+use kubewise_core::journal::{Epoch, Outcome};
+use kubewise_core::plan::RemediationPlan;
+use kubewise_core::{Failure, Period};
+use kubewise_remediation::planner;
+use kubewise_remediation::saga::{Effect, Input, Report, Saga};
+use tokio_util::sync::CancellationToken;
+
+use crate::gather;
+use crate::plan::notify;
+use crate::runtime::{Running, Shared};
+use crate::shutdown::Phase;
+
+/// Without a wake it looks this often for approved plans and for sagas that wait to be taken up.
+const LOOK_EVERY: Period = Period::from_secs(5);
+
+pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
+    let mut driven = FuturesUnordered::new();
+    let mut recovery = true;
+    while !phase.stop.is_cancelled() {
+        // Nothing new begins before what an earlier process left is known.
+        let left = if recovery { unfinished(&shared).await } else { Some(Vec::new()) };
+        if let Some(left) = left {
+            let approved = shared.incidents.approved();
+            if left.is_empty() && approved.is_empty() {
+                recovery = false;
+            } else if let Some(epoch) = shared.leader.seek().await {
+                recovery = false;
+                for saga in recover(&shared, left, epoch).await {
+                    driven.push(drive(shared.clone(), saga, epoch, phase.stop.clone()));
+                }
+                // An approved plan whose saga was taken up just now is Executing by now.
+                let places = shared.options.workers.execute.max(1).saturating_sub(driven.len());
+                for plan in shared.incidents.approved().into_iter().take(places) {
+                    for saga in begin(&shared, plan, epoch).await {
+                        driven.push(drive(shared.clone(), saga, epoch, phase.stop.clone()));
+                    }
+                }
+            }
+        }
+        shared.telemetry.sagas_running(driven.len());
+        tokio::select! {
+            biased;
+            () = phase.stop.cancelled() => {}
+            Some(ended) = driven.next(), if !driven.is_empty() => recovery |= ended == Ended::Suspended,
+            () = shared.incidents.to_execute.notified() => {}
+            () = shared.clock.sleep_until(LOOK_EVERY.after(shared.clock.now())) => {}
+        }
+    }
+    // Each running saga comes to a rest point: what it did is journalled, what it did not do is not begun.
+    while driven.next().await.is_some() {}
+    phase.stopped.cancel();
+}
+
+/// Sagas in the journal that nobody drives; `None` if the journal cannot be read.
+async fn unfinished(shared: &Shared) -> Option<Vec<SagaId>> {
+    match shared.ports.journal.unfinished().await {
+        Ok(mut sagas) => {
+            // Ended in the journal, but the process died before its plan was told so.
+            for plan in shared.incidents.executing() {
+                let saga = Saga::id_of(&plan.id);
+                if !sagas.contains(&saga) {
+                    sagas.push(saga);
+                }
+            }
+            let running = shared.running();
+            Some(sagas.into_iter().filter(|saga| running.iter().all(|one| one.saga != *saga)).collect())
+        }
+        Err(failure) => {
+            tracing::warn!(%failure, "the journal cannot be read");
+            None
+        }
+    }
+}
+
+/// Opens the saga of a plan, unless another process did before it went; then it is taken up. None while the
+/// journal cannot be read.
+async fn begin(shared: &Shared, plan: RemediationPlan, epoch: Epoch) -> Vec<Saga> {
+    let id = Saga::id_of(&plan.id);
+    match shared.ports.journal.read(&id).await {
+        Ok(entries) if entries.is_empty() => {
+            let saga = Saga::open(plan, epoch, shared.clock.now());
+            start(shared, &saga);
+            vec![saga]
+        }
+        Ok(_) => recover(shared, vec![id], epoch).await,
+        Err(failure) => {
+            tracing::warn!(saga = %id, %failure, "the journal cannot be read");
+            Vec::new()
+        }
+    }
+}
+
+async fn recover(shared: &Shared, sagas: Vec<SagaId>, epoch: Epoch) -> Vec<Saga> {
+    let mut recovered = Vec::new();
+    for id in sagas {
+        let entries = match shared.ports.journal.read(&id).await {
+            Ok(entries) => entries,
+            Err(failure) => {
+                tracing::warn!(saga = %id, %failure, "the saga cannot be read");
+                continue;
+            }
+        };
+        if entries.is_empty() {
+            let plans = shared.incidents.executing();
+            if let Some(plan) = plans.iter().find(|plan| Saga::id_of(&plan.id) == id) {
+                shared.incidents.not_begun(plan, shared.clock.now());
+            }
+            continue;
+        }
+        match Saga::replay(&entries, epoch, shared.clock.now()) {
+            Ok(mut saga) => {
+                shared.incidents.retell(saga.plan(), saga.past());
+                // Whether people were told before the crash is not known: twice is better than never.
+                for past in saga.past() {
+                    if let Some((event_type, reason)) = told_at_once(past.chapter) {
+                        notify(shared, saga.plan(), event_type, reason, past.text.clone()).await;
+                    }
+                }
+                if saga.is_finished() {
+                    // A stuck one holds its locks until a person comes.
+                    tell(shared, &mut saga).await;
+                } else {
+                    start(shared, &saga);
+                    recovered.push(saga);
+                }
+            }
+            Err(corrupt) => {
+                tracing::error!(saga = %id, error = %corrupt, "the journal of this saga is not readable");
+            }
+        }
+    }
+    recovered
+}
+
+fn start(shared: &Shared, saga: &Saga) {
+    let plan = saga.plan();
+    shared.run_saga(Running {
+        saga: saga.id().clone(),
+        workload: plan.workload.clone(),
+        locks: saga.locks().to_vec(),
+        disruption: plan.actions.iter().map(|step| step.disruption).max().unwrap_or(0),
+    });
+    shared.incidents.saga_runs(plan, shared.clock.now());
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Finished,
+    /// Not ours any more, or the journal could not be written: to be taken up again from the journal.
+    Suspended,
+    /// At a rest point, because the process ends.
+    Rested,
+}
+
+async fn drive(shared: Arc<Shared>, mut saga: Saga, epoch: Epoch, stop: CancellationToken) -> Ended {
+    let ended = loop {
+        if tell(&shared, &mut saga).await {
+            break Ended::Finished;
+        }
+        if stop.is_cancelled() {
+            break Ended::Rested;
+        }
+        let Some(effect) = saga.poll_effect() else {
+            tracing::warn!(saga = %saga.id(), reason = saga.suspended().unwrap_or_default(), "the saga rests");
+            break Ended::Suspended;
+        };
+        if shared.leader.epoch() != Some(epoch) {
+            tracing::warn!(saga = %saga.id(), "no longer the leader; the saga rests");
+            break Ended::Suspended;
+        }
+        let Some(input) = perform(&shared, &saga, effect, &stop).await else { break Ended::Rested };
+        saga.handle(input, shared.clock.now());
+    };
+    shared.saga_ended(saga.id());
+    ended
+}
+
+/// Hands on what the saga tells. True once it is finished.
+async fn tell(shared: &Shared, saga: &mut Saga) -> bool {
+    let plan = saga.plan().clone();
+    let mut finished = false;
+    for report in saga.take_reports() {
+        let now = shared.clock.now();
+        let notice = match &report {
+            Report::Story { chapter, text } => {
+                told_at_once(*chapter).map(|(event_type, reason)| (event_type, reason, text.clone()))
+            }
+            Report::Finished { outcome, reason } => {
+                finished = true;
+                let event_type =
+                    if *outcome == Outcome::Succeeded { EventType::Normal } else { EventType::Warning };
+                Some((event_type, outcome_reason(*outcome), reason.clone()))
+            }
+            Report::Action(_) => None,
+        };
+        shared.incidents.report(&plan, report, now);
+        if let Some((event_type, reason, text)) = notice {
+            notify(shared, &plan, event_type, reason, text).await;
+        }
+    }
+    finished || saga.is_finished()
+}
+
+/// The parts of a story that people are told as they happen.
+fn told_at_once(chapter: Chapter) -> Option<(EventType, &'static str)> {
+    match chapter {
+        Chapter::Acted => Some((EventType::Normal, "Acted")),
+        Chapter::Undone => Some((EventType::Warning, "Undone")),
+        Chapter::Seen
+        | Chapter::Evidence
+        | Chapter::Plan
+        | Chapter::Refused
+        | Chapter::Verified
+        | Chapter::Closed => None,
+    }
+}
+
+fn outcome_reason(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Succeeded => "Repaired",
+        Outcome::RolledBack => "RolledBack",
+        Outcome::Aborted => "Aborted",
+        Outcome::HandedOver => "HandedOver",
+        Outcome::Stuck => "Stuck",
+    }
+}
+
+/// Does what the saga asks for. `None` if the process ends meanwhile, at a place where nothing is under way.
+async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &CancellationToken) -> Option<Input> {
+    let ports = &shared.ports;
+    Some(match effect {
+        Effect::Append(entry) => Input::Appended(ports.journal.append(&entry).await),
+        Effect::Check { step } => Input::Checked(check(shared, saga, step).await),
+        Effect::Read { object } => Input::Read(ports.reader.get(&object).await),
+        Effect::Perform { request, dry_run } => {
+            Input::Performed(ports.actor.perform(&request, dry_run).await)
+        }
+        Effect::Measure => Input::Measured(gather::indicators(shared, &saga.plan().workload).await),
+        Effect::Notify { message } => {
+            notify(shared, saga.plan(), EventType::Warning, "Notice", message).await;
+            Input::Notified(Ok(()))
+        }
+        Effect::Wait { until } => {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                () = shared.clock.sleep_until(until) => Input::Elapsed,
+            }
+        }
+    })
+}
+
+/// Policy with fresh evidence, just before the act.
+async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), String> {
+    let plan = saga.plan();
+    let evidence = match gather::evidence(shared, &plan.incident, false).await {
+        Ok(Some(evidence)) => evidence,
+        Ok(None) => return Err("the incident is no longer open".into()),
+        Err(failure) => return Err(unread(&failure)),
+    };
+    let surroundings = gather::surroundings(shared, &plan.workload);
+    planner::recheck(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now())
+        .map_err(|refusal| format!("{}: {}", refusal.rule, refusal.finding))
+}
+
+fn unread(failure: &Failure) -> String {
+    format!("fresh evidence could not be gathered: {failure}")
+}

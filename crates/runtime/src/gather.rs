@@ -1,0 +1,116 @@
+//! Gathering evidence: what remediation asks for, read through the ports.
+
+use futures::future::try_join_all;
+use kubewise_core::action::ExecutedActionRecord;
+use kubewise_core::document::Document;
+use kubewise_core::event::EventRecord;
+use kubewise_core::id::IncidentId;
+use kubewise_core::plan::Indicators;
+use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
+use kubewise_core::request::FIELD_MANAGER;
+use kubewise_core::{Failure, Kind, ObjectRef};
+use kubewise_remediation::evidence::{self, Evidence, LogExcerpt};
+use kubewise_remediation::policy::Surroundings;
+use kubewise_remediation::verify;
+
+use crate::runtime::Shared;
+
+/// The newest Events and records of a workload that evidence may hold.
+const RECORDS: usize = 100;
+
+/// Everything known about an incident now. `logs` only where a person or a model shall read them.
+pub(crate) async fn evidence(
+    shared: &Shared,
+    id: &IncidentId,
+    logs: bool,
+) -> Result<Option<Evidence>, Failure> {
+    let Some(entry) = shared.incidents.get(id) else { return Ok(None) };
+    let workload = entry.incident.workload.clone();
+    let reader = &shared.ports.reader;
+    let document = reader.get(&workload).await?;
+    let lists = evidence::lists(&workload);
+    let lists = lists.iter().map(|(kind, namespace)| reader.list(kind, namespace.as_deref()));
+    let mut documents: Vec<Document> = try_join_all(lists).await?.into_iter().flatten().collect();
+    if let Some(namespace) = &workload.namespace {
+        let namespace = ObjectRef::cluster_scoped(Kind::Namespace, namespace.clone());
+        documents.extend(reader.get(&namespace).await?);
+    }
+    // Room on nodes is judged only if everything that takes room is known.
+    let all_pods = reader.list(&Kind::Pod, None).await.ok();
+    let anomalies = entry.anomalies.into_values().collect();
+    let mut evidence = Evidence::assemble(entry.incident, anomalies, document, documents, shared.clock.now());
+    evidence.all_pods = all_pods;
+    evidence.events = events(shared, &workload).await?;
+    evidence.healthy = revisions(shared, &workload).await?;
+    evidence.history = actions(shared, &workload).await?;
+    evidence.samples = shared.recent.of(&workload);
+    if logs {
+        for (pod, container, previous) in evidence.wanted_logs() {
+            // A log that cannot be had is no reason not to plan.
+            if let Ok(text) = reader.logs(&pod, &container, previous).await {
+                evidence.logs.push(LogExcerpt { pod, container, previous, text });
+            }
+        }
+    }
+    Ok(Some(evidence))
+}
+
+/// The guarded indicators of a workload now.
+pub(crate) async fn indicators(shared: &Shared, workload: &ObjectRef) -> Result<Indicators, Failure> {
+    let document = shared.ports.reader.get(workload).await?;
+    let namespace = workload.namespace.as_deref();
+    let documents = try_join_all(
+        evidence::lists(workload)
+            .iter()
+            .filter(|(kind, _)| matches!(kind, Kind::Pod | Kind::ReplicaSet | Kind::Job))
+            .map(|(kind, _)| shared.ports.reader.list(kind, namespace)),
+    )
+    .await?;
+    let pods = evidence::pods_of(document.as_ref(), &documents.concat());
+    Ok(verify::indicators(document.as_ref(), &pods, &shared.recent.of(workload), shared.clock.now()))
+}
+
+/// What goes on beside the incident of `workload`.
+pub(crate) fn surroundings(shared: &Shared, workload: &ObjectRef) -> Surroundings {
+    let running = shared.running();
+    let others: Vec<_> = running.iter().filter(|saga| saga.workload != *workload).collect();
+    Surroundings {
+        locked: others.iter().flat_map(|saga| saga.locks.clone()).collect(),
+        running_sagas: others.len() as u32,
+        disruption_in_use: others.iter().map(|saga| saga.disruption).sum(),
+        workloads: shared.health.workloads() as u32,
+        workloads_with_incident: shared.health.workloads_with_incident() as u32,
+        own_namespace: shared.own_namespace.clone(),
+    }
+}
+
+/// What Kubernetes said, not what KubeWise told there itself.
+async fn events(shared: &Shared, workload: &ObjectRef) -> Result<Vec<EventRecord>, Failure> {
+    let records = records(shared, RecordKind::Event, workload).await?;
+    Ok(records
+        .into_iter()
+        .filter_map(|record| if let Record::Event(event) = record { Some(event) } else { None })
+        .filter(|event| event.source != FIELD_MANAGER)
+        .collect())
+}
+
+async fn revisions(shared: &Shared, workload: &ObjectRef) -> Result<Vec<HealthyRevision>, Failure> {
+    let records = records(shared, RecordKind::Revision, workload).await?;
+    Ok(records
+        .into_iter()
+        .filter_map(|record| if let Record::Revision(seen) = record { Some(seen) } else { None })
+        .collect())
+}
+
+async fn actions(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ExecutedActionRecord>, Failure> {
+    let records = records(shared, RecordKind::Action, workload).await?;
+    Ok(records
+        .into_iter()
+        .filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None })
+        .collect())
+}
+
+async fn records(shared: &Shared, kind: RecordKind, workload: &ObjectRef) -> Result<Vec<Record>, Failure> {
+    let query = RecordQuery { workload: Some(workload.clone()), limit: RECORDS, ..RecordQuery::of(kind) };
+    Ok(shared.ports.store.find(&query).await?.records)
+}

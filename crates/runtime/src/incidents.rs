@@ -1,0 +1,572 @@
+//! The open incidents with their anomalies and plans: the one place where their records change.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kubewise_core::action::ActionStatus;
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, RemediationStatus};
+use kubewise_core::failure::{Failure, Rejection};
+use kubewise_core::id::{AnomalyId, IncidentId, PlanId};
+use kubewise_core::incident::{Chapter, Incident, IncidentStatus, StoryEntry};
+use kubewise_core::journal::Outcome;
+use kubewise_core::plan::{Disposition, PlanStatus, RemediationPlan};
+use kubewise_core::record::Record;
+use kubewise_core::{Period, Timestamp};
+use kubewise_detector::Change;
+use kubewise_remediation::planner::Decision;
+use kubewise_remediation::policy::Refusal;
+use kubewise_remediation::saga::Report;
+use tokio::sync::Notify;
+
+use crate::outbox::Outbox;
+use crate::telemetry::Telemetry;
+
+/// After an aborted or rolled-back saga the cluster needs a moment before it is looked at again.
+const LOOK_AGAIN: Period = Period::from_secs(30);
+/// An observed trouble is planned anew this often: the mode may have been raised, or what was found changed.
+const OBSERVE_AGAIN: Period = Period::from_secs(60);
+/// Evidence told in the story; the plan holds all of it.
+const TOLD_EVIDENCE: usize = 6;
+
+/// One entry for each workload with an incident, so bounded by the cluster; an entry goes when all is quiet.
+#[derive(Debug)]
+pub(crate) struct Incidents {
+    entries: Mutex<BTreeMap<IncidentId, Entry>>,
+    outbox: Arc<Outbox>,
+    telemetry: Telemetry,
+    /// Sagas for one incident; then it is a person's.
+    max_attempts: u32,
+    /// Something may need a plan.
+    pub(crate) to_plan: Notify,
+    /// Something may be executed.
+    pub(crate) to_execute: Notify,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) incident: Incident,
+    pub(crate) anomalies: BTreeMap<AnomalyId, AnomalyRecord>,
+    /// The latest plan.
+    pub(crate) plan: Option<RemediationPlan>,
+    /// When to plan; `None`: not before something changes.
+    look_at: Option<Timestamp>,
+    quiet: bool,
+}
+
+impl Incidents {
+    pub(crate) fn new(outbox: Arc<Outbox>, telemetry: Telemetry, max_attempts: u32) -> Self {
+        Incidents {
+            entries: Mutex::default(),
+            outbox,
+            telemetry,
+            max_attempts,
+            to_plan: Notify::new(),
+            to_execute: Notify::new(),
+        }
+    }
+
+    /// Takes up what an earlier process left open.
+    pub(crate) fn restore(
+        &self,
+        incidents: Vec<Incident>,
+        anomalies: Vec<AnomalyRecord>,
+        plans: Vec<RemediationPlan>,
+        now: Timestamp,
+    ) {
+        let mut entries = self.lock();
+        for incident in incidents {
+            let look_at = (incident.status == IncidentStatus::Open).then_some(now);
+            let entry = Entry { incident, anomalies: BTreeMap::new(), plan: None, look_at, quiet: false };
+            entries.insert(entry.incident.id.clone(), entry);
+        }
+        for anomaly in anomalies {
+            let entry = anomaly.incident.as_ref().and_then(|id| entries.get_mut(id));
+            if let Some(entry) = entry {
+                entry.anomalies.insert(anomaly.id.clone(), anomaly);
+            }
+        }
+        for plan in plans {
+            if let Some(entry) = entries.get_mut(&plan.incident)
+                && entry.plan.as_ref().is_none_or(|known| known.created_at <= plan.created_at)
+            {
+                entry.plan = Some(plan);
+            }
+        }
+        drop(entries);
+        self.to_plan.notify_one();
+        self.to_execute.notify_one();
+    }
+
+    /// Takes in what the detector says.
+    pub(crate) fn apply(&self, change: Change, now: Timestamp) {
+        match change {
+            Change::Event(event) => self.outbox.put(Record::Event(*event)),
+            Change::Healthy(revision) => {
+                tracing::debug!(workload = %revision.workload, template = revision.template, "revision seen healthy");
+                self.outbox.put(Record::Revision(*revision));
+            }
+            Change::Anomaly(anomaly) => self.anomaly(*anomaly),
+            Change::IncidentOpened(incident) => {
+                let id = incident.id.clone();
+                tracing::info!(incident = %id, workload = %incident.workload, reason = %incident.reason, "incident opened");
+                let entry = Entry {
+                    incident: *incident,
+                    anomalies: BTreeMap::new(),
+                    plan: None,
+                    look_at: Some(now),
+                    quiet: false,
+                };
+                let mut entries = self.lock();
+                entries.insert(id.clone(), entry);
+                self.reached(&entries, IncidentStatus::Open);
+                if let Some(entry) = entries.get(&id) {
+                    self.save(entry);
+                }
+                drop(entries);
+                self.to_plan.notify_one();
+            }
+            Change::IncidentJoined { incident, anomaly, text } => {
+                self.change(&incident, |entry| {
+                    if !entry.incident.anomalies.contains(&anomaly) {
+                        entry.incident.anomalies.push(anomaly);
+                    }
+                    entry.quiet = false;
+                    entry.incident.tell(now, Chapter::Seen, text);
+                    match entry.incident.status {
+                        IncidentStatus::Repaired | IncidentStatus::Resolved => {
+                            entry.incident.status = IncidentStatus::Open;
+                            entry.incident.closed_at = None;
+                            entry.look_at = Some(now);
+                        }
+                        IncidentStatus::Open => entry.look_at = Some(now),
+                        IncidentStatus::Proposed
+                        | IncidentStatus::Repairing
+                        | IncidentStatus::HandedOver
+                        | IncidentStatus::Stuck => {}
+                    }
+                });
+                self.to_plan.notify_one();
+            }
+            Change::IncidentQuiet { incident, since } => self.quiet(&incident, since, now),
+        }
+    }
+
+    /// Detection owns what was seen; what was done about it stays.
+    fn anomaly(&self, mut anomaly: AnomalyRecord) {
+        let mut entries = self.lock();
+        if let Some(entry) = anomaly.incident.as_ref().and_then(|id| entries.get_mut(id)) {
+            if let Some(known) = entry.anomalies.get(&anomaly.id) {
+                anomaly.plan.clone_from(&known.plan);
+                anomaly.remediation_status = known.remediation_status;
+                anomaly.results.clone_from(&known.results);
+                anomaly.actions.clone_from(&known.actions);
+            } else {
+                self.telemetry.anomaly(anomaly.reason);
+            }
+            entry.anomalies.insert(anomaly.id.clone(), anomaly.clone());
+            let leading = entry.anomalies.values().filter(|one| one.status == AnomalyStatus::Firing);
+            let leading: Vec<AnomalyRecord> = leading.cloned().collect();
+            if let Some(leading) = kubewise_detector::leading(&leading)
+                && entry.incident.reason != leading.reason
+            {
+                entry.incident.reason = leading.reason;
+                entry.incident.severity = leading.severity;
+                entry.incident.summary.clone_from(&leading.explanation);
+                self.save(entry);
+            }
+        }
+        drop(entries);
+        self.outbox.put(Record::Anomaly(anomaly));
+    }
+
+    /// All of an incident's anomalies are resolved.
+    fn quiet(&self, id: &IncidentId, since: Timestamp, now: Timestamp) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(id) else { return };
+        entry.quiet = true;
+        if entry.incident.status == IncidentStatus::Repairing {
+            return; // its saga tells the end
+        }
+        if entry.incident.status.is_closed() {
+            entry.incident.tell(now, Chapter::Seen, format!("nothing abnormal any more since {since}"));
+        } else {
+            resolve(entry, since, now);
+        }
+        let status = entry.incident.status;
+        self.save(entry);
+        if status != IncidentStatus::Stuck {
+            entries.remove(id);
+        }
+        self.reached(&entries, status);
+    }
+
+    /// Incidents that need a plan now.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<IncidentId> {
+        let entries = self.lock();
+        entries.values().filter(|entry| entry.due(now)).map(|entry| entry.incident.id.clone()).collect()
+    }
+
+    /// When the next incident needs a plan.
+    pub(crate) fn next_look(&self) -> Option<Timestamp> {
+        let entries = self.lock();
+        entries
+            .values()
+            .filter(|entry| entry.incident.status == IncidentStatus::Open)
+            .filter_map(|e| e.look_at)
+            .min()
+    }
+
+    pub(crate) fn get(&self, id: &IncidentId) -> Option<Entry> {
+        self.lock().get(id).cloned()
+    }
+
+    /// Looking failed, or is put off: try again then.
+    pub(crate) fn look_again(&self, id: &IncidentId, at: Timestamp) {
+        if let Some(entry) = self.lock().get_mut(id) {
+            entry.look_at = Some(at);
+        }
+    }
+
+    /// Takes in what the planner decided. Returns the plan if it is a new one.
+    pub(crate) fn decided(
+        &self,
+        id: &IncidentId,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Option<RemediationPlan> {
+        let mut made = None;
+        self.change(id, |entry| {
+            if entry.incident.status != IncidentStatus::Open {
+                return; // resolved or taken up while it was thought about
+            }
+            entry.look_at = None;
+            match decision {
+                Decision::Nothing { reason } => entry.tell_once(now, Chapter::Plan, reason),
+                Decision::Wait { until, reason, refused } => {
+                    entry.look_at = Some(until);
+                    entry.tell_refusals(now, &refused);
+                    entry.tell_once(now, Chapter::Plan, reason);
+                }
+                Decision::Plan { plan, refused } => {
+                    if plan.status == PlanStatus::Observed {
+                        entry.look_at = Some(OBSERVE_AGAIN.after(now));
+                    }
+                    if entry
+                        .plan
+                        .as_ref()
+                        .is_some_and(|known| known.id == plan.id && known.status == plan.status)
+                    {
+                        return; // no news
+                    }
+                    entry.tell_plan(now, &plan, &refused);
+                    entry.attach(now, &plan);
+                    self.telemetry.plan(plan.status);
+                    made = Some(*plan);
+                }
+            }
+        });
+        self.to_execute.notify_one();
+        made
+    }
+
+    /// Plans that may run and do not yet.
+    pub(crate) fn approved(&self) -> Vec<RemediationPlan> {
+        let entries = self.lock();
+        let plans = entries.values().filter_map(|entry| entry.plan.as_ref());
+        plans.filter(|plan| plan.status == PlanStatus::Approved).cloned().collect()
+    }
+
+    /// Plans that were running when an earlier process ended.
+    pub(crate) fn executing(&self) -> Vec<RemediationPlan> {
+        let entries = self.lock();
+        let plans = entries.values().filter_map(|entry| entry.plan.as_ref());
+        plans.filter(|plan| plan.status == PlanStatus::Executing).cloned().collect()
+    }
+
+    /// A plan whose saga never came to its first journal entry may run yet.
+    pub(crate) fn not_begun(&self, plan: &RemediationPlan, now: Timestamp) {
+        self.change(&plan.incident, |entry| {
+            entry.incident.status = IncidentStatus::Open;
+            entry.set_plan(plan.clone(), PlanStatus::Approved, now);
+        });
+    }
+
+    /// A person's decision about a proposed plan.
+    pub(crate) fn decide(
+        &self,
+        id: &PlanId,
+        approve: bool,
+        by: &str,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<RemediationPlan, Failure> {
+        let mut entries = self.lock();
+        let refused = |reason, message| Err(Failure::Rejected { reason, message });
+        let entry = entries.values_mut().find(|entry| entry.plan.as_ref().is_some_and(|plan| plan.id == *id));
+        let Some(entry) = entry else {
+            return refused(Rejection::NotFound, format!("plan {id} does not wait for a decision"));
+        };
+        let Some(plan) = entry.plan.as_mut() else { return refused(Rejection::NotFound, String::new()) };
+        if plan.status != PlanStatus::Proposed {
+            let message = format!("plan {id} is {}, only a Proposed plan can be decided", plan.status);
+            return refused(Rejection::Conflict, message);
+        }
+        plan.status = if approve { PlanStatus::Approved } else { PlanStatus::Rejected };
+        plan.decided_by = Some(by.into());
+        plan.decision = reason.map(Into::into);
+        plan.updated_at = now;
+        let plan = plan.clone();
+        let why = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        if approve {
+            entry.incident.tell(now, Chapter::Plan, format!("approved by {by}{why}"));
+        } else {
+            entry.incident.tell(now, Chapter::Refused, format!("rejected by {by}{why}"));
+            entry.end(
+                now,
+                IncidentStatus::HandedOver,
+                RemediationStatus::HandedOver,
+                &format!("rejected by {by}"),
+            );
+        }
+        self.telemetry.plan(plan.status);
+        self.save(entry);
+        drop(entries);
+        self.to_execute.notify_one();
+        Ok(plan)
+    }
+
+    /// A saga of this plan begins, or goes on after a restart.
+    pub(crate) fn saga_runs(&self, plan: &RemediationPlan, now: Timestamp) {
+        self.change(&plan.incident, |entry| {
+            entry.incident.attempts = entry.incident.attempts.max(plan.attempt);
+            entry.incident.status = IncidentStatus::Repairing;
+            entry.incident.updated_at = now;
+            entry.set_plan(plan.clone(), PlanStatus::Executing, now);
+            entry.remediate(RemediationStatus::Running, None);
+        });
+    }
+
+    /// Completes a story whose end was lost in a crash, from what the journal knows.
+    pub(crate) fn retell(&self, plan: &RemediationPlan, past: &[StoryEntry]) {
+        self.change(&plan.incident, |entry| {
+            let story = &mut entry.incident.story;
+            let missing: Vec<_> =
+                past.iter().filter(|one| story.iter().all(|told| told.text != one.text)).cloned().collect();
+            story.extend(missing);
+            story.sort_by_key(|entry| entry.time);
+        });
+    }
+
+    /// What a saga tells.
+    pub(crate) fn report(&self, plan: &RemediationPlan, report: Report, now: Timestamp) {
+        match report {
+            Report::Story { chapter, text } => {
+                tracing::info!(incident = %plan.incident, %chapter, "{text}");
+                self.change(&plan.incident, |entry| entry.incident.tell(now, chapter, text));
+            }
+            Report::Action(mut action) => {
+                if action.finished_at.is_some() {
+                    self.telemetry.action(&action.action.name, action.status == ActionStatus::Succeeded);
+                }
+                self.change(&plan.incident, |entry| {
+                    let id = action.id.clone();
+                    if !entry.incident.actions.contains(&id) {
+                        entry.incident.actions.push(id.clone());
+                    }
+                    action.anomalies = entry.anomalies.keys().cloned().collect();
+                    for anomaly in entry.anomalies.values_mut() {
+                        if !anomaly.actions.contains(&id) {
+                            anomaly.actions.push(id.clone());
+                        }
+                    }
+                });
+                self.outbox.put(Record::Action(*action));
+            }
+            Report::Finished { outcome, reason } => self.finished(plan, outcome, &reason, now),
+        }
+    }
+
+    fn finished(&self, plan: &RemediationPlan, outcome: Outcome, reason: &str, now: Timestamp) {
+        tracing::info!(incident = %plan.incident, %outcome, reason, "saga finished");
+        self.telemetry.saga_finished(outcome);
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(&plan.incident) else { return };
+        entry.incident.tell(now, Chapter::Closed, format!("{outcome}: {reason}"));
+        let (plan_status, status, remediation) = match outcome {
+            Outcome::Succeeded => {
+                (PlanStatus::Succeeded, IncidentStatus::Repaired, RemediationStatus::Repaired)
+            }
+            Outcome::RolledBack => {
+                (PlanStatus::RolledBack, IncidentStatus::Open, RemediationStatus::RolledBack)
+            }
+            Outcome::Aborted => (PlanStatus::Aborted, IncidentStatus::Open, RemediationStatus::None),
+            Outcome::HandedOver => {
+                (PlanStatus::HandedOver, IncidentStatus::HandedOver, RemediationStatus::HandedOver)
+            }
+            Outcome::Stuck => (PlanStatus::Stuck, IncidentStatus::Stuck, RemediationStatus::Stuck),
+        };
+        let mut ended = plan.clone();
+        ended.decision = Some(reason.into());
+        entry.set_plan(ended, plan_status, now);
+        self.telemetry.plan(plan_status);
+        if status == IncidentStatus::Open {
+            entry.incident.status = status;
+            entry.look_at = Some(LOOK_AGAIN.after(now));
+            entry.remediate(remediation, Some(reason));
+            if entry.quiet {
+                resolve(entry, now, now);
+            } else if entry.incident.attempts >= self.max_attempts {
+                let reason = format!(
+                    "{} repairs were begun, none came through; last: {reason}",
+                    entry.incident.attempts
+                );
+                entry.incident.tell(now, Chapter::Closed, format!("handed over: {reason}"));
+                entry.end(now, IncidentStatus::HandedOver, RemediationStatus::HandedOver, &reason);
+            }
+        } else {
+            entry.end(now, status, remediation, reason);
+        }
+        let status = entry.incident.status;
+        let gone = entry.quiet && status != IncidentStatus::Stuck;
+        self.save(entry);
+        if gone {
+            entries.remove(&plan.incident);
+        }
+        self.reached(&entries, status);
+        drop(entries);
+        self.to_plan.notify_one();
+    }
+
+    /// Entries that are not closed.
+    pub(crate) fn open(&self) -> usize {
+        self.lock().values().filter(|entry| !entry.incident.status.is_closed()).count()
+    }
+
+    fn change(&self, id: &IncidentId, change: impl FnOnce(&mut Entry)) {
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(id) else { return };
+        let before = entry.incident.status;
+        change(entry);
+        let after = entry.incident.status;
+        self.save(entry);
+        if before != after {
+            self.reached(&entries, after);
+        }
+    }
+
+    fn reached(&self, entries: &BTreeMap<IncidentId, Entry>, status: IncidentStatus) {
+        let open = entries.values().filter(|entry| !entry.incident.status.is_closed()).count();
+        self.telemetry.incident(status, open);
+    }
+
+    fn save(&self, entry: &Entry) {
+        self.outbox.put(Record::Incident(entry.incident.clone()));
+        if let Some(plan) = &entry.plan {
+            self.outbox.put(Record::Plan(plan.clone()));
+        }
+        for anomaly in entry.anomalies.values() {
+            self.outbox.put(Record::Anomaly(anomaly.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IncidentId, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The trouble went without an action of ours.
+fn resolve(entry: &mut Entry, since: Timestamp, now: Timestamp) {
+    entry.incident.tell(now, Chapter::Closed, format!("resolved by itself: nothing abnormal since {since}"));
+    entry.end(now, IncidentStatus::Resolved, RemediationStatus::None, "the trouble went by itself");
+    if let Some(plan) = entry.plan.as_mut().filter(|plan| !plan.status.is_final()) {
+        plan.status = PlanStatus::Superseded;
+        plan.decision = Some("the trouble went before the plan ran".into());
+        plan.updated_at = now;
+    }
+}
+
+impl Entry {
+    fn due(&self, now: Timestamp) -> bool {
+        self.incident.status == IncidentStatus::Open
+            && self.look_at.is_some_and(|at| at <= now)
+            && self.plan.as_ref().is_none_or(|plan| plan.status.is_final())
+    }
+
+    fn end(&mut self, now: Timestamp, status: IncidentStatus, remediation: RemediationStatus, result: &str) {
+        self.incident.status = status;
+        self.incident.closed_at = Some(now);
+        self.incident.updated_at = now;
+        self.look_at = None;
+        self.remediate(remediation, Some(result));
+    }
+
+    fn remediate(&mut self, status: RemediationStatus, result: Option<&str>) {
+        for anomaly in self.anomalies.values_mut() {
+            anomaly.remediation_status = status;
+            anomaly.results.extend(result.map(Into::into));
+        }
+    }
+
+    fn set_plan(&mut self, mut plan: RemediationPlan, status: PlanStatus, now: Timestamp) {
+        plan.status = status;
+        plan.updated_at = now;
+        self.plan = Some(plan);
+    }
+
+    fn attach(&mut self, now: Timestamp, plan: &RemediationPlan) {
+        if !self.incident.plans.contains(&plan.id) {
+            self.incident.plans.push(plan.id.clone());
+        }
+        for anomaly in self.anomalies.values_mut() {
+            anomaly.plan = Some(plan.id.clone());
+        }
+        self.plan = Some(plan.clone());
+        match plan.status {
+            PlanStatus::Proposed => {
+                self.incident.status = IncidentStatus::Proposed;
+                self.remediate(RemediationStatus::Proposed, None);
+            }
+            PlanStatus::HandedOver => {
+                self.end(now, IncidentStatus::HandedOver, RemediationStatus::HandedOver, &plan.reasoning);
+            }
+            PlanStatus::Observed
+            | PlanStatus::Approved
+            | PlanStatus::Rejected
+            | PlanStatus::Executing
+            | PlanStatus::Superseded
+            | PlanStatus::Succeeded
+            | PlanStatus::RolledBack
+            | PlanStatus::Aborted
+            | PlanStatus::Stuck => {}
+        }
+    }
+
+    fn tell_plan(&mut self, now: Timestamp, plan: &RemediationPlan, refused: &[Refusal]) {
+        for item in plan.evidence.iter().take(TOLD_EVIDENCE) {
+            self.tell_once(now, Chapter::Evidence, &item.text);
+        }
+        self.tell_refusals(now, refused);
+        let deed = match plan.disposition {
+            Disposition::HandOver => "hand over to a person: ",
+            Disposition::Act => "",
+        };
+        let text = format!("{deed}{} ({}, mode {})", plan.reasoning, plan.author, plan.mode);
+        self.incident.tell(now, Chapter::Plan, text);
+    }
+
+    fn tell_refusals(&mut self, now: Timestamp, refused: &[Refusal]) {
+        for refusal in refused {
+            let text = format!("not {}: {} ({})", refusal.what, refusal.finding, refusal.rule);
+            self.tell_once(now, Chapter::Refused, text);
+        }
+    }
+
+    /// The same again is no news.
+    fn tell_once(&mut self, now: Timestamp, chapter: Chapter, text: impl Display) {
+        let text = text.to_string();
+        if !self.incident.story.iter().any(|told| told.chapter == chapter && told.text == text) {
+            self.incident.tell(now, chapter, text);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The loops of KubeWise: collect, detect, plan, execute, recover, save.
+//!
+//! [`Runtime::new`] wires the pure crates to the ports; [`Runtime::loops`] hands out the loops as plain futures,
+//! so that `run` spawns them on tokio and the simulation on its own executor in virtual time: one pipeline.
+//! No other time is used than the [`Clock`](kubewise_core::port::Clock) port.
+
+mod breaker;
+mod clock;
+mod collect;
+mod detect;
+mod execute;
+mod gather;
+mod guard;
+mod health;
+mod incidents;
+mod leader;
+mod options;
+mod outbox;
+mod plan;
+mod queue;
+mod recent;
+mod runtime;
+mod shutdown;
+mod telemetry;
+
+pub use breaker::{Breaker, BreakerOptions};
+pub use clock::SystemClock;
+pub use guard::{Guard, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, RetryOptions};
+pub use options::{
+    BatchOptions, CollectOptions, Options, QueueOptions, ResilienceOptions, ShutdownOptions, WorkerOptions,
+};
+pub use runtime::{Handle, Loop, Ports, Runtime, Setup};
+pub use telemetry::Telemetry;

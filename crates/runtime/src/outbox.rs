@@ -1,0 +1,119 @@
+//! Records on their way to the store. Saving never blocks deciding; only the newest state of a record is kept.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kubewise_core::port::{Clock, RecordStore};
+use kubewise_core::record::{Record, RecordKind};
+use kubewise_core::{Failure, Period};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::telemetry::Telemetry;
+
+/// How long to leave a failing store alone; its breaker decides how often it is really asked.
+const PAUSE: Period = Period::from_secs(2);
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    capacity: usize,
+    waiting: Mutex<BTreeMap<(RecordKind, String), Record>>,
+    filled: Notify,
+    telemetry: Telemetry,
+}
+
+impl Outbox {
+    pub(crate) fn new(capacity: usize, telemetry: Telemetry) -> Self {
+        Outbox { capacity: capacity.max(1), waiting: Mutex::default(), filled: Notify::new(), telemetry }
+    }
+
+    pub(crate) fn put(&self, record: Record) {
+        let index = record.index();
+        let mut waiting = self.lock();
+        waiting.insert((index.kind, index.id), record);
+        if waiting.len() > self.capacity {
+            // Events sort first and can be had again from Kubernetes; anything else is dearer.
+            waiting.pop_first();
+            self.telemetry.records_displaced(1);
+        }
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Saves until cancelled, then once more until nothing is left or the store fails.
+    pub(crate) async fn run(
+        &self,
+        store: Arc<dyn RecordStore>,
+        clock: Arc<dyn Clock>,
+        batch: usize,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let stopping = stop.is_cancelled();
+            match self.flush(store.as_ref(), batch).await {
+                Ok(0) if stopping => return,
+                Ok(0) => {
+                    tokio::select! {
+                        biased;
+                        () = self.filled.notified() => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Ok(_) => {}
+                Err(failure) if stopping => {
+                    tracing::error!(%failure, records = self.len(), "records could not be saved before the end");
+                    return;
+                }
+                Err(failure) => {
+                    tracing::warn!(%failure, records = self.len(), "the store cannot be written; records wait");
+                    tokio::select! {
+                        biased;
+                        () = stop.cancelled() => {}
+                        () = clock.sleep_until(PAUSE.after(clock.now())) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Saves one batch. What could not be saved waits on, unless a newer state has come meanwhile.
+    async fn flush(&self, store: &dyn RecordStore, batch: usize) -> Result<usize, Failure> {
+        let taken: Vec<_> = {
+            let mut waiting = self.lock();
+            (0..batch.max(1)).map_while(|_| waiting.pop_last()).collect()
+        };
+        if taken.is_empty() {
+            return Ok(0);
+        }
+        let records: Vec<Record> = taken.iter().map(|(_, record)| record.clone()).collect();
+        match store.save(&records).await {
+            Ok(()) => {
+                self.telemetry.saved(records.len());
+                Ok(records.len())
+            }
+            Err(failure) if !failure.is_transient() => {
+                tracing::error!(%failure, records = records.len(), "the store refuses records; they are left out");
+                Ok(records.len())
+            }
+            Err(failure) => {
+                let mut waiting = self.lock();
+                for (key, record) in taken {
+                    waiting.entry(key).or_insert(record);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(RecordKind, String), Record>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

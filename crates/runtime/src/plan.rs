@@ -1,0 +1,108 @@
+//! The planning loop. A wake or the timer makes it read the open incidents: restart, timer and wake share one
+//! path.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use kubewise_core::event::EventType;
+use kubewise_core::id::IncidentId;
+use kubewise_core::plan::{Mode, PlanStatus, RemediationPlan};
+use kubewise_core::port::Notice;
+use kubewise_core::{Period, Timestamp};
+use kubewise_remediation::planner;
+
+use crate::gather;
+use crate::runtime::Shared;
+use crate::shutdown::Phase;
+
+/// Without a wake it looks this often.
+const LOOK_EVERY: Period = Period::from_secs(5);
+/// Evidence that could not be gathered is tried again after this.
+const RETRY_AFTER: Period = Period::from_secs(15);
+
+pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
+    let mut planning = FuturesUnordered::new();
+    let mut taken = BTreeSet::new();
+    while !phase.stop.is_cancelled() {
+        let now = shared.clock.now();
+        for id in shared.incidents.due(now) {
+            if planning.len() < shared.options.workers.plan.max(1) && taken.insert(id.clone()) {
+                planning.push(plan(shared.clone(), id));
+            }
+        }
+        let next = shared.incidents.next_look().filter(|next| *next > now).unwrap_or(Timestamp::MAX);
+        tokio::select! {
+            biased;
+            () = phase.stop.cancelled() => {}
+            Some(done) = planning.next(), if !planning.is_empty() => { taken.remove(&done); }
+            () = shared.incidents.to_plan.notified() => {}
+            () = shared.clock.sleep_until(next.min(LOOK_EVERY.after(now))) => {}
+        }
+    }
+    phase.stopped.cancel();
+}
+
+/// Plans one incident.
+async fn plan(shared: Arc<Shared>, id: IncidentId) -> IncidentId {
+    let evidence = match gather::evidence(&shared, &id, true).await {
+        Ok(Some(evidence)) => evidence,
+        Ok(None) => return id,
+        Err(failure) => {
+            tracing::warn!(incident = %id, %failure, "evidence could not be gathered");
+            shared.incidents.look_again(&id, RETRY_AFTER.after(shared.clock.now()));
+            return id;
+        }
+    };
+    let now = shared.clock.now();
+    let surroundings = gather::surroundings(&shared, &evidence.incident.workload);
+    let decision = planner::plan(&evidence, &shared.playbooks, &shared.policy, &surroundings, now);
+    if let Some(made) = shared.incidents.decided(&id, decision, now) {
+        announce(&shared, &made).await;
+    }
+    id
+}
+
+/// Tells on the object what is proposed or handed over. Observing tells nothing: it writes nothing.
+async fn announce(shared: &Shared, plan: &RemediationPlan) {
+    let (reason, message) = match plan.status {
+        PlanStatus::Proposed => ("Proposed", format!("kubewise approve {}: {}", plan.id, plan.reasoning)),
+        PlanStatus::HandedOver => ("HandedOver", plan.reasoning.clone()),
+        PlanStatus::Observed
+        | PlanStatus::Approved
+        | PlanStatus::Rejected
+        | PlanStatus::Executing
+        | PlanStatus::Superseded
+        | PlanStatus::Succeeded
+        | PlanStatus::RolledBack
+        | PlanStatus::Aborted
+        | PlanStatus::Stuck => return,
+    };
+    notify(shared, plan, EventType::Warning, reason, message).await;
+}
+
+/// Writes an Event about the workload, if the mode allows one and this process leads.
+pub(crate) async fn notify(
+    shared: &Shared,
+    plan: &RemediationPlan,
+    event_type: EventType,
+    reason: &str,
+    message: String,
+) {
+    if plan.mode < Mode::Propose || shared.leader.seek().await.is_none() {
+        return;
+    }
+    let notice = Notice {
+        object: plan.workload.clone(),
+        uid: None,
+        incident: plan.incident.clone(),
+        event_type,
+        reason: reason.into(),
+        message: format!("{message} (incident {})", plan.incident),
+        time: shared.clock.now(),
+    };
+    if let Err(failure) = shared.ports.notifier.notify(&notice).await {
+        tracing::warn!(incident = %plan.incident, %failure, "the notice could not be delivered");
+    }
+}

@@ -1,0 +1,122 @@
+//! From the trouble to its end, as each mode has it.
+
+use kubewise_core::action::{ActionStatus, Direction};
+use kubewise_core::anomaly::{AnomalyStatus, RemediationStatus};
+use kubewise_core::id::PlanId;
+use kubewise_core::incident::{Chapter, IncidentStatus};
+use kubewise_core::plan::{Mode, PlanStatus};
+use kubewise_core::port::Control;
+use kubewise_core::request::PatchOperation;
+use kubewise_core::{Period, Rejection};
+use kubewise_sim::{Change, WriteKind};
+use serde_json::json;
+
+use crate::pipeline::{Scene, cart};
+
+#[test]
+fn in_auto_a_crash_loop_after_a_revision_is_undone_verified_and_told() {
+    let (mut scene, _run) = Scene::crashing(Mode::Auto);
+    scene.until_status(IncidentStatus::Repaired);
+    scene.pass(Period::from_mins(10));
+    scene.assert_repaired("auto");
+    assert_eq!(scene.changes().len(), 1, "one patch: {:?}", scene.changes());
+
+    let mut chapters = scene.chapters();
+    chapters.dedup();
+    let told = |chapter| chapters.iter().position(|one| *one == chapter);
+    let order = [Chapter::Seen, Chapter::Evidence, Chapter::Plan, Chapter::Acted, Chapter::Verified, Chapter::Closed];
+    assert!(order.windows(2).all(|pair| told(pair[0]) < told(pair[1])), "{chapters:?}");
+
+    let incident = scene.incident();
+    let [action] = scene.actions().try_into().unwrap();
+    assert_eq!((action.status, action.direction), (ActionStatus::Succeeded, Direction::Act));
+    assert_eq!((&action.action.name[..], &action.action.target), ("RolloutUndo", &cart()));
+    assert_eq!(incident.actions, [action.id.clone()]);
+    assert!(!action.anomalies.is_empty() && action.detail.contains("template"), "{action:#?}");
+    let [plan] = scene.plans().try_into().unwrap();
+    assert_eq!(plan.status, PlanStatus::Succeeded);
+    assert!(!plan.safety_constraints.is_empty() && !plan.verification.checks.is_empty());
+    for anomaly in scene.anomalies() {
+        assert_eq!(anomaly.status, AnomalyStatus::Resolved, "{anomaly:#?}");
+        assert_eq!(anomaly.remediation_status, RemediationStatus::Repaired, "{anomaly:#?}");
+        assert_eq!((anomaly.plan, anomaly.actions), (Some(plan.id.clone()), vec![action.id.clone()]));
+    }
+    let reasons: Vec<String> = scene.world.notices().into_iter().map(|notice| notice.reason).collect();
+    assert_eq!(reasons, ["Acted", "Repaired"], "told on the object");
+}
+
+#[test]
+fn in_observe_nothing_is_written_until_the_mode_is_raised() {
+    let (mut scene, _run) = Scene::crashing(Mode::Observe);
+    scene.pass(Period::from_mins(20));
+    assert_eq!(scene.world.writes(), [], "no patch, no Event, no Lease");
+    assert_eq!(scene.incident().status, IncidentStatus::Open);
+    assert!(scene.plans().iter().all(|plan| plan.status == PlanStatus::Observed), "{:#?}", scene.plans());
+    assert!(!scene.plans().is_empty(), "what would have been done is told");
+
+    scene.change(Change::Edit {
+        object: cart(),
+        manager: "kubectl-annotate".into(),
+        operations: vec![PatchOperation::Add {
+            path: "/metadata/annotations".into(),
+            value: json!({ "kubewise.dev/mode": "auto" }),
+        }],
+    });
+    scene.until_status(IncidentStatus::Repaired);
+    scene.assert_repaired("after the mode was raised");
+}
+
+#[test]
+fn in_propose_a_person_decides() {
+    let (mut scene, run) = Scene::crashing(Mode::Propose);
+    scene.until_status(IncidentStatus::Proposed);
+    scene.pass(Period::from_mins(5));
+    let kinds: Vec<WriteKind> = scene.world.writes().iter().map(|write| write.kind).collect();
+    assert!(kinds.iter().all(|kind| matches!(kind, WriteKind::Event | WriteKind::Lease)), "{kinds:?}");
+    assert!(kinds.contains(&WriteKind::Event), "it is proposed on the object");
+    assert_eq!(scene.store.journal(), []);
+
+    let [plan] = scene.plans().try_into().unwrap();
+    let approve = |scene: &mut Scene, id: PlanId| {
+        let handle = run.handle.clone();
+        let limit = Period::from_secs(1).after(scene.world.now());
+        scene.simulation.complete(limit, async move { handle.approve(&id, "ada").await }).unwrap()
+    };
+    let unknown = approve(&mut scene, PlanId::derive(&[&"no such plan"])).unwrap_err();
+    assert!(unknown.is(Rejection::NotFound), "{unknown}");
+    assert_eq!(approve(&mut scene, plan.id.clone()).unwrap().status, PlanStatus::Approved);
+    let twice = approve(&mut scene, plan.id.clone()).unwrap_err();
+    assert!(twice.is(Rejection::Conflict), "{twice}");
+
+    scene.until_status(IncidentStatus::Repaired);
+    scene.assert_repaired("approved");
+    assert_eq!(scene.plans()[0].decided_by.as_deref(), Some("ada"));
+}
+
+#[test]
+fn a_rejected_plan_is_handed_over() {
+    let (mut scene, run) = Scene::crashing(Mode::Propose);
+    scene.until_status(IncidentStatus::Proposed);
+    let [plan] = scene.plans().try_into().unwrap();
+    let limit = Period::from_secs(1).after(scene.world.now());
+    let reject = async move { run.handle.reject(&plan.id, "ada", "the fix is on its way").await };
+    scene.simulation.complete(limit, reject).unwrap().unwrap();
+    scene.pass(Period::from_mins(30));
+    assert_eq!(scene.incident().status, IncidentStatus::HandedOver);
+    assert_eq!(scene.plans()[0].status, PlanStatus::Rejected);
+    assert_eq!(scene.plans()[0].decision.as_deref(), Some("the fix is on its way"));
+    assert_eq!(scene.changes(), []);
+    assert_eq!(scene.store.journal(), []);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_records_and_journal() {
+    let run = || {
+        let (mut scene, _run) = Scene::crashing(Mode::Auto);
+        scene.until_status(IncidentStatus::Repaired);
+        (scene.documents(), scene.store.journal(), scene.world.digest())
+    };
+    let (first, second) = (run(), run());
+    assert!(first.0.len() > 10, "there is something to compare");
+    assert_eq!(first, second);
+}

@@ -1,0 +1,108 @@
+//! What lies between the runtime and the simulated world: outages of the store, slow requests, and moments of a
+//! saga at which something else happens.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use kubewise_core::id::SagaId;
+use kubewise_core::journal::JournalEntry;
+use kubewise_core::port::{Clock, ClusterActor, Journal, RecordStore};
+use kubewise_core::record::{Page, Record, RecordKind, RecordQuery};
+use kubewise_core::request::{ClusterRequest, Performed};
+use kubewise_core::{Failure, Timestamp};
+use kubewise_sim::{Process, VirtualClock};
+
+type Deed = Box<dyn FnOnce() + Send>;
+
+/// Turned from outside while the pipeline runs.
+#[derive(Default)]
+pub(crate) struct Weather {
+    pub(crate) store_down: bool,
+    pub(crate) journal_down: bool,
+    /// Requests that are sent wait on the wire until then.
+    pub(crate) held_until: Option<Timestamp>,
+    /// Done right after so many more entries are durable.
+    pub(crate) after_entry: Option<(u32, Deed)>,
+}
+
+/// A process behind the weather.
+pub(crate) struct Weathered {
+    pub(crate) process: Arc<Process>,
+    pub(crate) clock: VirtualClock,
+    pub(crate) weather: Mutex<Weather>,
+}
+
+impl Weathered {
+    pub(crate) fn set(&self, change: impl FnOnce(&mut Weather)) {
+        change(&mut self.weather.lock().unwrap());
+    }
+
+    fn refuse(&self, down: impl FnOnce(&Weather) -> bool) -> Result<(), Failure> {
+        let down = down(&self.weather.lock().unwrap());
+        if down { Err(Failure::Unavailable { message: "disk is not there".into() }) } else { Ok(()) }
+    }
+
+    fn appended(&self) {
+        let due = {
+            let mut weather = self.weather.lock().unwrap();
+            weather.after_entry = weather.after_entry.take().map(|(left, deed)| (left - 1, deed));
+            weather.after_entry.take_if(|(left, _)| *left == 0)
+        };
+        if let Some((_, deed)) = due {
+            deed();
+        }
+    }
+}
+
+#[async_trait]
+impl ClusterActor for Weathered {
+    async fn perform(&self, request: &ClusterRequest, dry_run: bool) -> Result<Performed, Failure> {
+        let held = self.weather.lock().unwrap().held_until.filter(|_| !dry_run);
+        if let Some(until) = held {
+            self.clock.sleep_until(until).await;
+        }
+        self.process.perform(request, dry_run).await
+    }
+}
+
+#[async_trait]
+impl RecordStore for Weathered {
+    async fn save(&self, records: &[Record]) -> Result<(), Failure> {
+        self.refuse(|weather| weather.store_down)?;
+        RecordStore::save(self.process.as_ref(), records).await
+    }
+
+    async fn get(&self, kind: RecordKind, id: &str) -> Result<Option<Record>, Failure> {
+        self.refuse(|weather| weather.store_down)?;
+        RecordStore::get(self.process.as_ref(), kind, id).await
+    }
+
+    async fn find(&self, query: &RecordQuery) -> Result<Page, Failure> {
+        self.refuse(|weather| weather.store_down)?;
+        self.process.find(query).await
+    }
+
+    async fn purge(&self, before: Timestamp) -> Result<u64, Failure> {
+        self.process.purge(before).await
+    }
+}
+
+#[async_trait]
+impl Journal for Weathered {
+    async fn append(&self, entry: &JournalEntry) -> Result<(), Failure> {
+        self.refuse(|weather| weather.journal_down)?;
+        self.process.append(entry).await?;
+        self.appended();
+        Ok(())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<SagaId>, Failure> {
+        self.refuse(|weather| weather.journal_down)?;
+        self.process.unfinished().await
+    }
+
+    async fn read(&self, saga: &SagaId) -> Result<Vec<JournalEntry>, Failure> {
+        self.refuse(|weather| weather.journal_down)?;
+        self.process.read(saga).await
+    }
+}
