@@ -1,0 +1,208 @@
+//! The command line: what can be said, in kubectl's ways.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kubewise_core::plan::Mode;
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, \
+    4 server unreachable, 5 not permitted, 6 conflict (such as a plan that no longer waits).";
+
+#[derive(Debug, Parser)]
+#[command(name = "kubewise", version, about = "Notices trouble in a Kubernetes cluster, repairs it, and tells.", after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Watch a cluster. Only observes, unless the mode is raised
+    Run(RunArgs),
+    /// Watch a simulated cluster get into trouble and out of it; needs no cluster, no network, no key
+    Demo(DemoArgs),
+    /// Show how KubeWise itself is doing
+    Status(ClientArgs),
+    /// List incidents, or tell the whole story of one with `incidents show ID`
+    Incidents(RecordArgs),
+    /// List anomalies
+    Anomalies(RecordArgs),
+    /// List plans
+    Plans(RecordArgs),
+    /// List executed actions
+    Actions(RecordArgs),
+    /// List Kubernetes Events that were seen
+    Events(RecordArgs),
+    /// Let a proposed plan run
+    Approve(ApproveArgs),
+    /// Refuse a proposed plan
+    Reject(RejectArgs),
+    /// Check or print the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Flags that set configuration keys; every key can also be set as KUBEWISE_SECTION__KEY.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file, TOML or YAML [env: KUBEWISE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Kubeconfig to reach the cluster with [env: KUBECONFIG]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<String>,
+    /// Base URL of Prometheus [env: KUBEWISE_PROMETHEUS_URL]
+    #[arg(long, value_name = "URL")]
+    prometheus: Option<String>,
+    /// Where records are kept, such as sqlite:kubewise.db [env: KUBEWISE_STORE]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// observe, propose or auto [env: KUBEWISE_MODE]
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Address of the API [env: KUBEWISE_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Ask Prometheus this often, instead of each query's own interval
+    #[arg(long, value_name = "DURATION")]
+    poll_interval: Option<String>,
+}
+
+impl ConfigArgs {
+    pub(crate) fn sources(self) -> crate::config::Sources {
+        let flags: [(&'static str, &'static [&'static str], Option<String>); 6] = [
+            ("--kubeconfig", &["kubernetes", "kubeconfig"], self.kubeconfig),
+            ("--prometheus", &["prometheus", "url"], self.prometheus),
+            ("--store", &["store", "url"], self.store),
+            ("--mode", &["policy", "mode"], self.mode.map(|mode| mode.to_string())),
+            ("--listen", &["api", "listen"], self.listen),
+            ("--poll-interval", &["runtime", "collect", "interval"], self.poll_interval),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, path, text)| Some((flag, path, text?))).collect();
+        crate::config::Sources::of_process(self.config, given)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The same seed gives the same story
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Simulated seconds a second; 0 for as fast as it goes
+    #[arg(long, default_value_t = 400.0)]
+    pub(crate) speed: f64,
+    /// Keep the API up afterwards, to look around
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// Address of the API with --serve
+    #[arg(long, default_value = "127.0.0.1:8470")]
+    pub(crate) listen: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// Address of KubeWise's API
+    #[arg(long, env = "KUBEWISE_SERVER", default_value = "http://127.0.0.1:8470", global = true)]
+    pub(crate) server: String,
+    /// Token for the API
+    #[arg(long, env = "KUBEWISE_TOKEN", hide_env_values = true, global = true)]
+    pub(crate) token: Option<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table, global = true)]
+    pub(crate) output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct RecordArgs {
+    #[command(subcommand)]
+    pub(crate) show: Option<RecordCommand>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Only of this namespace
+    #[arg(short, long)]
+    pub(crate) namespace: Option<String>,
+    /// Only of this workload, such as deployment/cart (with -n) or Deployment/shop/cart
+    #[arg(long)]
+    pub(crate) workload: Option<String>,
+    /// Only with this status, such as Open or Repaired
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Only of this incident
+    #[arg(long)]
+    pub(crate) incident: Option<String>,
+    /// Only newer than this: a time (RFC 3339) or an age such as 1h
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RecordCommand {
+    /// Show one, whole
+    Show {
+        id: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// The plan's id
+    pub(crate) plan: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    /// The plan's id
+    pub(crate) plan: String,
+    /// Why; kept in the story
+    #[arg(long, default_value = "no reason given")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Tell every fault of the configuration and the playbooks; touches no cluster
+    Check {
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Print every key with its value, secrets masked
+    Print {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = ConfigFormat::Toml)]
+        output: ConfigFormat,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ConfigFormat {
+    Toml,
+    Json,
+    Yaml,
+}

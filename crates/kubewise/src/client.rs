@@ -1,0 +1,121 @@
+//! The client commands: ask the API, print for people or for scripts.
+
+mod table;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::cli::{ApproveArgs, ClientArgs, Format, RecordArgs, RecordCommand, RejectArgs};
+use crate::exit::{Ended, Exit};
+
+/// People wait at the terminal: longer than this is as good as no answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+pub(crate) async fn status(args: &ClientArgs) -> Result<()> {
+    let status = Api::new(args)?.get("/api/v1/status", &[]).await?;
+    print(args.output, &status, table::status)
+}
+
+/// Lists records of a collection, or shows one.
+pub(crate) async fn records(collection: &'static str, args: &RecordArgs) -> Result<()> {
+    if let Some(RecordCommand::Show { id, client }) = &args.show {
+        let record = Api::new(client)?.get(&format!("/api/v1/{collection}/{id}"), &[]).await?;
+        return print(client.output, &record, |record| table::one(collection, record));
+    }
+    let limit = args.limit.to_string();
+    let filters = [
+        ("namespace", args.namespace.as_deref()),
+        ("workload", args.workload.as_deref()),
+        ("status", args.status.as_deref()),
+        ("incident", args.incident.as_deref()),
+        ("since", args.since.as_deref()),
+        ("limit", Some(limit.as_str())),
+    ];
+    let query: Vec<(&str, &str)> =
+        filters.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
+    let page = Api::new(&args.client)?.get(&format!("/api/v1/{collection}"), &query).await?;
+    print(args.client.output, &page, |page| table::list(collection, page))
+}
+
+pub(crate) async fn approve(args: &ApproveArgs) -> Result<()> {
+    let path = format!("/api/v1/plans/{}/approve", args.plan);
+    let plan = Api::new(&args.client)?.post(&path, &json!({})).await?;
+    print(args.client.output, &plan, |_| format!("plan {} approved", args.plan))
+}
+
+pub(crate) async fn reject(args: &RejectArgs) -> Result<()> {
+    let path = format!("/api/v1/plans/{}/reject", args.plan);
+    let plan = Api::new(&args.client)?.post(&path, &json!({ "reason": args.reason })).await?;
+    print(args.client.output, &plan, |_| format!("plan {} rejected", args.plan))
+}
+
+/// Prints for people by `table`, for scripts as it came.
+#[expect(clippy::print_stdout, reason = "printing is what a command line is for")]
+fn print(format: Format, value: &Value, table: impl FnOnce(&Value) -> String) -> Result<()> {
+    match format {
+        Format::Table => println!("{}", table(value)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
+        Format::Yaml => print!("{}", serde_saphyr::to_string(value).context("cannot be written as YAML")?),
+    }
+    Ok(())
+}
+
+struct Api<'a> {
+    client: reqwest::Client,
+    server: &'a str,
+    token: Option<&'a str>,
+}
+
+impl<'a> Api<'a> {
+    fn new(args: &'a ClientArgs) -> Result<Self> {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).build().context("no HTTP client")?;
+        Ok(Api { client, server: args.server.trim_end_matches('/'), token: args.token.as_deref() })
+    }
+
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value> {
+        self.send(self.request(Method::GET, path).query(query)).await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.send(self.request(Method::POST, path).json(body)).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.server));
+        if let Some(token) = self.token { request.bearer_auth(token) } else { request }
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value> {
+        let answer = request.send().await.map_err(|error| {
+            let cause = kubewise_core::failure::chain(&error);
+            Ended::error(
+                Exit::Unreachable,
+                format!(
+                    "{} cannot be reached: {cause}; is `kubewise run` up, and is --server right?",
+                    self.server
+                ),
+            )
+        })?;
+        let status = answer.status();
+        let body = answer.bytes().await.context("the answer broke off")?;
+        let value: Option<Value> = serde_json::from_slice(&body).ok();
+        if status.is_success() {
+            return value.context("the answer is not JSON; is --server KubeWise's API?");
+        }
+        let detail = value
+            .as_ref()
+            .and_then(|problem| problem.get("detail").or_else(|| problem.get("title"))?.as_str())
+            .unwrap_or("no further detail");
+        let exit = match status {
+            StatusCode::NOT_FOUND => Exit::NotFound,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::Forbidden,
+            StatusCode::CONFLICT => Exit::Conflict,
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Err(Ended::error(exit, format!("{detail} ({status})")))
+    }
+}

@@ -1,0 +1,214 @@
+//! Tables for people, in kubectl's shape: upper-case headers, no rules, ages instead of times.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use kubewise_core::{Period, Timestamp};
+use serde_json::Value;
+
+/// Columns of a collection: header, and where in the record it stands.
+fn columns(collection: &str) -> &'static [(&'static str, Cell)] {
+    match collection {
+        "incidents" => &[
+            ("ID", Cell::Text("/id")),
+            ("WORKLOAD", Cell::Object("/workload")),
+            ("REASON", Cell::Text("/reason")),
+            ("STATUS", Cell::Text("/status")),
+            ("AGE", Cell::Age("/openedAt")),
+            ("SUMMARY", Cell::Text("/summary")),
+        ],
+        "anomalies" => &[
+            ("ID", Cell::Text("/id")),
+            ("WORKLOAD", Cell::Object("/workload")),
+            ("REASON", Cell::Text("/reason")),
+            ("STATUS", Cell::Text("/status")),
+            ("SCORE", Cell::Text("/score")),
+            ("AGE", Cell::Age("/time")),
+            ("EXPLANATION", Cell::Text("/explanation")),
+        ],
+        "plans" => &[
+            ("ID", Cell::Text("/id")),
+            ("WORKLOAD", Cell::Object("/workload")),
+            ("ACTIONS", Cell::Actions("/actions")),
+            ("MODE", Cell::Text("/mode")),
+            ("STATUS", Cell::Text("/status")),
+            ("AGE", Cell::Age("/createdAt")),
+            ("REASONING", Cell::Text("/reasoning")),
+        ],
+        "actions" => &[
+            ("ID", Cell::Text("/id")),
+            ("WORKLOAD", Cell::Object("/workload")),
+            ("ACTION", Cell::Text("/action/name")),
+            ("DIRECTION", Cell::Text("/direction")),
+            ("STATUS", Cell::Text("/status")),
+            ("VERDICT", Cell::Text("/verdict")),
+            ("AGE", Cell::Age("/startedAt")),
+            ("DETAIL", Cell::Text("/detail")),
+        ],
+        _ => &[
+            ("OBJECT", Cell::Object("/object")),
+            ("TYPE", Cell::Text("/type")),
+            ("REASON", Cell::Text("/reason")),
+            ("COUNT", Cell::Text("/count")),
+            ("AGE", Cell::Age("/lastSeen")),
+            ("MESSAGE", Cell::Text("/message")),
+        ],
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Cell {
+    Text(&'static str),
+    Object(&'static str),
+    Age(&'static str),
+    /// To the second.
+    Time(&'static str),
+    Actions(&'static str),
+}
+
+pub(crate) fn list(collection: &str, page: &Value) -> String {
+    let items = page.get("items").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if items.is_empty() {
+        return format!("No {collection} found.");
+    }
+    let columns = columns(collection);
+    let mut table = plain(columns.iter().map(|(header, _)| *header));
+    for item in items {
+        table.add_row(columns.iter().map(|(_, cell)| cell.of(item)));
+    }
+    let more = page.get("next").is_some_and(|next| !next.is_null());
+    let hint = if more { "\n(there are more; raise --limit)" } else { "" };
+    format!("{}{hint}", trimmed(&table))
+}
+
+/// One record: its columns, and for an incident the story.
+pub(crate) fn one(collection: &str, record: &Value) -> String {
+    let mut table = plain([]);
+    for (header, cell) in columns(collection) {
+        table.add_row([format!("{header}:"), cell.of(record)]);
+    }
+    let mut text = trimmed(&table);
+    for (title, pointer, line) in [
+        ("EVIDENCE", "/evidence", "/text"),
+        ("STEPS", "/actions", "/description"),
+        ("STORY", "/story", "/text"),
+    ] {
+        let items = record.pointer(pointer).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let lines: Vec<String> = items
+            .iter()
+            .filter_map(|item| Some((item, item.pointer(line)?.as_str()?)))
+            .map(|(item, said)| match (Cell::Time("/time").of(item), Cell::Text("/chapter").of(item)) {
+                (time, chapter) if !time.is_empty() => format!("  {time}  {chapter:<9} {said}"),
+                _ => format!("  {said}"),
+            })
+            .collect();
+        if !lines.is_empty() {
+            text.extend(["\n\n", title, "\n", &lines.join("\n")]);
+        }
+    }
+    text
+}
+
+pub(crate) fn status(status: &Value) -> String {
+    let text = |pointer: &'static str| Cell::Text(pointer).of(status);
+    let mut table = plain([]);
+    for (name, value) in [
+        ("VERSION:", text("/version")),
+        ("MODE:", text("/mode")),
+        ("HEALTH:", text("/health/status")),
+        ("LEADERSHIP:", text("/leadership/state")),
+        ("UP SINCE:", text("/startedAt")),
+        ("WORKLOADS:", text("/workloads")),
+        ("SERIES:", text("/series")),
+        ("OPEN INCIDENTS:", text("/openIncidents")),
+        ("RUNNING SAGAS:", text("/runningSagas")),
+    ] {
+        table.add_row([name.to_owned(), value]);
+    }
+    let mut parts = plain(["PART", "STATUS", "BREAKER", "LAST SUCCESS", "MESSAGE"]);
+    for group in ["/health/dependencies", "/health/components"] {
+        for (name, part) in status.pointer(group).and_then(Value::as_object).into_iter().flatten() {
+            let cell = |pointer: &'static str| Cell::Text(pointer).of(part);
+            parts.add_row([
+                name.clone(),
+                cell("/status"),
+                cell("/breaker"),
+                Cell::Age("/lastSuccess").of(part),
+                cell("/message"),
+            ]);
+        }
+    }
+    let mut failing = Vec::new();
+    for query in status.get("queries").and_then(Value::as_array).into_iter().flatten() {
+        if let Some(error) = query.get("error").and_then(Value::as_str) {
+            failing.push(format!("  {}: {error}", Cell::Text("/name").of(query)));
+        }
+    }
+    let failing = if failing.is_empty() {
+        String::new()
+    } else {
+        format!("\n\nFAILING QUERIES\n{}", failing.join("\n"))
+    };
+    format!("{}\n\n{}{failing}", trimmed(&table), trimmed(&parts))
+}
+
+impl Cell {
+    fn of(self, record: &Value) -> String {
+        match self {
+            Cell::Text(pointer) => match record.pointer(pointer) {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Number(number)) if number.is_f64() => {
+                    format!("{:.2}", number.as_f64().unwrap_or(0.0))
+                }
+                Some(other) => other.to_string(),
+            },
+            Cell::Object(pointer) => {
+                let part = |name: &str| record.pointer(pointer)?.get(name)?.as_str().map(ToOwned::to_owned);
+                let parts = [part("kind"), part("namespace"), part("name")];
+                parts.into_iter().flatten().collect::<Vec<_>>().join("/")
+            }
+            Cell::Age(pointer) => time(record, pointer)
+                .map(|time| age(Period::between(time, Timestamp::now())))
+                .unwrap_or_default(),
+            Cell::Time(pointer) => time(record, pointer)
+                .map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
+                .unwrap_or_default(),
+            Cell::Actions(pointer) => {
+                let steps = record.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+                let names: Vec<&str> =
+                    steps.filter_map(|step| step.pointer("/action/name")?.as_str()).collect();
+                if names.is_empty() { "HandOver".into() } else { names.join(",") }
+            }
+        }
+    }
+}
+
+fn time(record: &Value, pointer: &str) -> Option<Timestamp> {
+    record.pointer(pointer)?.as_str()?.parse().ok()
+}
+
+/// kubectl's ages: 42s, 12m, 3h, 5d.
+fn age(period: Period) -> String {
+    let seconds = period.as_duration().as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", seconds / 60),
+        7_200..172_800 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn plain<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    let header: Vec<&str> = header.into_iter().collect();
+    if !header.is_empty() {
+        table.set_header(header);
+    }
+    table
+}
+
+/// Without the padding that tables begin and end their lines with.
+fn trimmed(table: &Table) -> String {
+    let line = |line: &str| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned();
+    table.to_string().lines().map(line).collect::<Vec<_>>().join("\n")
+}

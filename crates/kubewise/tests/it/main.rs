@@ -1,0 +1,8 @@
+//! KubeWise as its users meet it: the built binary, on a real cluster.
+
+mod command_line;
+mod demo;
+mod installation;
+mod link;
+mod scenarios;
+mod stage;

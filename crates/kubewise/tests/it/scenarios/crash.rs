@@ -1,0 +1,81 @@
+//! KubeWise dies in the middle of a repair and is started again.
+
+use std::os::unix::process::ExitStatusExt;
+
+use anyhow::{Context, Result, ensure};
+use kubewise_core::id::SagaId;
+use kubewise_core::journal::JournalBody;
+use kubewise_core::port::Journal;
+use kubewise_sqlite::Sqlite;
+use serde_json::Value;
+
+use super::{own_installation, with_own};
+use crate::installation::{END, Installation};
+use crate::stage::{REPAIR, Stage, chapters, list, text};
+
+/// Of a saga with one step that goes well.
+const ENTRIES: [&str; 7] = ["opened", "prepared", "started", "succeeded", "verified", "verified", "closed"];
+
+/// Kills it at one point of the journal; the cluster must end as if nothing had been.
+pub(super) fn crash(stage: &Stage<'_>, point: &str) -> Result<()> {
+    let installation = own_installation(stage)?;
+    let process = installation.start_with(&[("KUBEWISE_CRASH_POINT", point)])?;
+    with_own(stage, &process, |stage| {
+        stage.broken("web")?;
+        let ended = stage.kubewise.await_end(REPAIR)?;
+        ensure!(ended.signal() == Some(9), "not by a SIGKILL: {ended}");
+        Ok(())
+    })?;
+    resume(stage, &installation)
+}
+
+/// Asks it to end in the middle of a repair.
+pub(super) fn end(stage: &Stage<'_>) -> Result<()> {
+    let installation = own_installation(stage)?;
+    let process = installation.start()?;
+    with_own(stage, &process, |stage| {
+        let web = stage.broken("web")?;
+        stage.incident_if(&web, "acted upon", |incident| !chapters(incident, "Acted").is_empty())?;
+        let ended = stage.kubewise.terminate(END)?;
+        ensure!(ended.success(), "after SIGTERM: {ended}");
+        Ok(())
+    })?;
+    resume(stage, &installation)
+}
+
+/// Starts it again: the repair goes on, and nothing is done twice.
+fn resume(stage: &Stage<'_>, installation: &Installation) -> Result<()> {
+    let web = stage.workload("web");
+    let process = installation.start()?;
+    with_own(stage, &process, |stage| {
+        stage.repaired(&web, "RolloutUndo")?;
+        // Each new template is a further revision, whoever writes it.
+        let annotations = stage.deployment(&web)?["metadata"]["annotations"].clone();
+        ensure!(annotations["deployment.kubernetes.io/revision"] == "3", "not one undo: {annotations:#}");
+        let label = format!("app={}", web.name);
+        let sets: Value =
+            serde_json::from_str(&stage.kubectl(&["get", "replicasets", "-l", &label, "-o", "json"])?)?;
+        ensure!(list(&sets["items"]).len() == 2, "two templates, not more: {sets:#}");
+        let actions = stage.records("actions", &web)?;
+        let saga = actions.first().map(|action| text(&action["saga"])).context("no action")?;
+        ensure!(stage.kubewise.terminate(END)?.success(), "it does not end in order");
+        check_journal(installation, &saga)
+    })
+}
+
+/// Every entry once; only what was sent without an answer may be sent again.
+fn check_journal(installation: &Installation, saga: &str) -> Result<()> {
+    let options = kubewise_sqlite::Options { path: installation.store() };
+    let store = Sqlite::open(&options)?;
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entries = executor.block_on(store.read(&SagaId::from(saga)))?;
+    let mut names = Vec::new();
+    for entry in &entries {
+        let again = matches!(entry.body, JournalBody::Started { attempt, .. } if attempt > 1);
+        if !again {
+            names.push(text(&serde_json::to_value(&entry.body)?["entry"]));
+        }
+    }
+    ensure!(names == ENTRIES, "{names:?}");
+    Ok(())
+}
