@@ -1,0 +1,31 @@
+# `make` alone lists what there is. Everything a target needs it installs, or says what is missing.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench cluster
+
+CARGO_DENY := 0.20.2
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## install what the tests need: Debian packages and a real Kubernetes, built from pinned sources
+	@scripts/setup
+
+demo: ## watch KubeWise repair a simulated cluster; needs nothing but Rust
+	cargo run --package kubewise -- demo
+
+test: setup ## run every test, also against the real Kubernetes
+	cargo test --workspace
+
+check: ## format, lints, docs, walls of the house, licences
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	cargo xtask check
+	@cargo deny --version 2>/dev/null | grep -q "$(CARGO_DENY)" || cargo install --locked --quiet cargo-deny@$(CARGO_DENY)
+	cargo deny check bans licenses sources
+
+bench: ## measure speed and memory; docs/benchmarks.md holds the figures
+	scripts/bench
+
+cluster: setup ## start a real Kubernetes to play with; `cargo xtask cluster down` ends it
+	cargo xtask cluster up
