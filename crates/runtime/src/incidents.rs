@@ -305,7 +305,7 @@ impl Incidents {
         let refused = |reason, message| Err(Failure::Rejected { reason, message });
         let entry = entries.values_mut().find(|entry| entry.plan.as_ref().is_some_and(|plan| plan.id == *id));
         let Some(entry) = entry else {
-            return refused(Rejection::NotFound, format!("plan {id} does not wait for a decision"));
+            return refused(Rejection::NotFound, format!("there is no plan {id}"));
         };
         let Some(plan) = entry.plan.as_mut() else { return refused(Rejection::NotFound, String::new()) };
         if plan.status != PlanStatus::Proposed {

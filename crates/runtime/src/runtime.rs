@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kubewise_core::anomaly::AnomalyStatus;
-use kubewise_core::failure::Failure;
+use kubewise_core::failure::{Failure, Rejection};
 use kubewise_core::health::{HealthReport, QueueStatus, Status};
 use kubewise_core::id::{PlanId, SagaId};
 use kubewise_core::metric::MetricQuery;
@@ -225,16 +225,39 @@ impl Handle {
     pub async fn shutdown(&self) -> Vec<&'static str> {
         self.shared.phases.end(&self.shared.options.shutdown, &self.shared.clock).await
     }
+
+    async fn decide(
+        &self,
+        plan: &PlanId,
+        approve: bool,
+        by: &str,
+        reason: Option<&str>,
+    ) -> Result<RemediationPlan, Failure> {
+        let shared = &self.shared;
+        match shared.incidents.decide(plan, approve, by, reason, shared.clock.now()) {
+            // The plan of an incident that is over is in the store alone.
+            Err(unknown) if unknown.is(Rejection::NotFound) => {
+                match shared.ports.store.get(RecordKind::Plan, plan.as_str()).await? {
+                    Some(_) => {
+                        let message = format!("plan {plan} does not wait any more: its incident is over");
+                        Err(Failure::Rejected { reason: Rejection::Conflict, message })
+                    }
+                    None => Err(unknown),
+                }
+            }
+            decided => decided,
+        }
+    }
 }
 
 #[async_trait]
 impl Control for Handle {
     async fn approve(&self, plan: &PlanId, by: &str) -> Result<RemediationPlan, Failure> {
-        self.shared.incidents.decide(plan, true, by, None, self.shared.clock.now())
+        self.decide(plan, true, by, None).await
     }
 
     async fn reject(&self, plan: &PlanId, by: &str, reason: &str) -> Result<RemediationPlan, Failure> {
-        self.shared.incidents.decide(plan, false, by, Some(reason), self.shared.clock.now())
+        self.decide(plan, false, by, Some(reason)).await
     }
 }
 

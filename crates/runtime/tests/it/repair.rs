@@ -91,6 +91,10 @@ fn in_propose_a_person_decides() {
     scene.until_status(IncidentStatus::Repaired);
     scene.assert_repaired("approved");
     assert_eq!(scene.plans()[0].decided_by.as_deref(), Some("ada"));
+
+    scene.pass(Period::from_mins(60));
+    let late = approve(&mut scene, plan.id.clone()).unwrap_err();
+    assert!(late.is(Rejection::Conflict), "known, though its incident is over: {late}");
 }
 
 #[test]
