@@ -50,7 +50,10 @@ fn die_at_each(point: fn(u32) -> CrashPoint) -> u32 {
 
 #[test]
 fn killed_before_any_journal_entry() {
-    assert!(die_at_each(CrashPoint::BeforeAppend) >= 7, "opened, prepared, started, succeeded, verified twice, closed");
+    assert!(
+        die_at_each(CrashPoint::BeforeAppend) >= 7,
+        "opened, prepared, started, succeeded, verified twice, closed"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the pipeline rests on goes away for a while: nothing is lost, nothing is done in the dark, and nothing is
 //! called healthy.
 
+use kubewise_core::Period;
 use kubewise_core::action::ActionStatus;
 use kubewise_core::anomaly::Reason;
 use kubewise_core::health::{BreakerState, HealthStatus};
@@ -8,14 +9,15 @@ use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::JournalBody;
 use kubewise_core::plan::Mode;
 use kubewise_core::port::Introspection;
-use kubewise_core::Period;
 use kubewise_sim::{Change, Gap, PerformFault};
 
 use crate::pipeline::{Scene, cart};
 
 #[test]
 fn without_telemetry_after_the_act_nothing_is_called_repaired() {
-    for gap in [Gap::Unavailable, Gap::Silent { namespace: None }, Gap::Silent { namespace: Some("shop".into()) }] {
+    for gap in
+        [Gap::Unavailable, Gap::Silent { namespace: None }, Gap::Silent { namespace: Some("shop".into()) }]
+    {
         let (mut scene, _run) = Scene::crashing(Mode::Auto);
         scene.until_entry("the act", |body| matches!(body, JournalBody::Succeeded { .. }));
         scene.change(Change::Telemetry(Some(gap.clone())));
@@ -74,7 +76,8 @@ fn nothing_is_called_healthy_before_it_was_seen_to_be() {
     let run = scene.start("first");
     let report = run.handle.health();
     let all = report.components.iter().chain(&report.dependencies);
-    let healthy: Vec<_> = all.filter(|(_, one)| one.status == HealthStatus::Healthy).map(|(name, _)| name).collect();
+    let healthy: Vec<_> =
+        all.filter(|(_, one)| one.status == HealthStatus::Healthy).map(|(name, _)| name).collect();
     assert_eq!(healthy, ["store"], "only the store was asked yet");
     assert_eq!(report.status, HealthStatus::Unknown);
 }

@@ -144,7 +144,8 @@ impl Scene {
             seed: 1,
         };
         let limit = LONG.after(self.world.now());
-        let runtime = self.simulation.complete(limit, Runtime::new(ports, setup, telemetry)).unwrap().unwrap();
+        let runtime =
+            self.simulation.complete(limit, Runtime::new(ports, setup, telemetry)).unwrap().unwrap();
         let handle = runtime.handle();
         for (_, future) in runtime.loops() {
             self.simulation.spawn(future);
@@ -189,7 +190,10 @@ impl Scene {
     }
 
     pub(crate) fn incidents(&self) -> Vec<Incident> {
-        self.each(RecordKind::Incident, |record| if let Record::Incident(one) = record { Some(one) } else { None })
+        self.each(
+            RecordKind::Incident,
+            |record| if let Record::Incident(one) = record { Some(one) } else { None },
+        )
     }
 
     /// The only incident there is.
@@ -203,11 +207,17 @@ impl Scene {
     }
 
     pub(crate) fn actions(&self) -> Vec<ExecutedActionRecord> {
-        self.each(RecordKind::Action, |record| if let Record::Action(one) = record { Some(one) } else { None })
+        self.each(
+            RecordKind::Action,
+            |record| if let Record::Action(one) = record { Some(one) } else { None },
+        )
     }
 
     pub(crate) fn anomalies(&self) -> Vec<AnomalyRecord> {
-        self.each(RecordKind::Anomaly, |record| if let Record::Anomaly(one) = record { Some(one) } else { None })
+        self.each(
+            RecordKind::Anomaly,
+            |record| if let Record::Anomaly(one) = record { Some(one) } else { None },
+        )
     }
 
     /// Everything that is kept, as text.
@@ -253,7 +263,8 @@ impl Scene {
             matches!(&journal.last().unwrap().body, JournalBody::Closed { .. }),
             "{context}: a lock is left: {journal:#?}"
         );
-        let acted = journal.iter().filter(|entry| matches!(entry.body, JournalBody::Succeeded { .. })).count();
+        let acted =
+            journal.iter().filter(|entry| matches!(entry.body, JournalBody::Succeeded { .. })).count();
         assert_eq!(acted, 1, "{context}");
     }
 }

@@ -24,7 +24,8 @@ fn in_auto_a_crash_loop_after_a_revision_is_undone_verified_and_told() {
     let mut chapters = scene.chapters();
     chapters.dedup();
     let told = |chapter| chapters.iter().position(|one| *one == chapter);
-    let order = [Chapter::Seen, Chapter::Evidence, Chapter::Plan, Chapter::Acted, Chapter::Verified, Chapter::Closed];
+    let order =
+        [Chapter::Seen, Chapter::Evidence, Chapter::Plan, Chapter::Acted, Chapter::Verified, Chapter::Closed];
     assert!(order.windows(2).all(|pair| told(pair[0]) < told(pair[1])), "{chapters:?}");
 
     let incident = scene.incident();
