@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::installation::{END, Installation, kubewise, poll};
 
 /// What takes no time at all, on a busy machine.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// Nothing listens there.
 const NOWHERE: &str = "http://127.0.0.1:1";
 

@@ -17,9 +17,11 @@ use tempfile::TempDir;
 /// Good for every installation; long enough to be accepted.
 pub(crate) const TOKEN: &str = "a-token-for-the-tests";
 /// From the start of the process until its API listens, on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// From SIGTERM to the end: the phases, at their defaults, and the API's grace take 30 s at most.
 pub(crate) const END: Duration = Duration::from_secs(35);
+/// More often than any scenario starts one installation.
+const MAX_STARTS: u32 = 100;
 /// A request to a process on this machine.
 const REQUEST: Duration = Duration::from_secs(20);
 /// Often enough for people, seldom enough to leave the cores to the cluster.
@@ -107,7 +109,7 @@ impl Installation {
 
     fn log(&self) -> PathBuf {
         let numbered = |number: u32| self.directory.path().join(format!("{number}.log"));
-        (1..).map(numbered).find(|path| !path.exists()).unwrap_or_default()
+        (1..=MAX_STARTS).map(numbered).find(|path| !path.exists()).unwrap_or_default()
     }
 }
 

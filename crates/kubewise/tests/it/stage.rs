@@ -10,7 +10,7 @@ use crate::installation::{Process, poll};
 
 /// From the fault to the end of its incident: two crashes, a minute and a half of verification, and as much again
 /// for a busy machine.
-pub(crate) const REPAIR: Duration = Duration::from_secs(240);
+pub(crate) const REPAIR: Duration = Duration::from_mins(4);
 /// What a healthy cluster does in a few seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -5,11 +5,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use futures::channel::oneshot;
+use kubewise_core::Period;
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::{Epoch, JournalBody};
 use kubewise_core::plan::Mode;
-use kubewise_core::{Failure, Period, Timestamp};
-use kubewise_sim::{Change, CrashPoint, PerformFault, WriteKind};
+use kubewise_sim::{Change, CrashPoint, PerformFault};
 
 use crate::pipeline::{Run, Scene, cart};
 

@@ -32,7 +32,7 @@ fn in_auto_a_crash_loop_after_a_revision_is_undone_verified_and_told() {
     let [action] = scene.actions().try_into().unwrap();
     assert_eq!((action.status, action.direction), (ActionStatus::Succeeded, Direction::Act));
     assert_eq!((&action.action.name[..], &action.action.target), ("RolloutUndo", &cart()));
-    assert_eq!(incident.actions, [action.id.clone()]);
+    assert_eq!(incident.actions, std::slice::from_ref(&action.id));
     assert!(!action.anomalies.is_empty() && action.detail.contains("template"), "{action:#?}");
     let [plan] = scene.plans().try_into().unwrap();
     assert_eq!(plan.status, PlanStatus::Succeeded);

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::stage::Stage;
 
 /// Beside other scenarios' troubles, longer than any rule's patience here.
-const WATCHED: Duration = Duration::from_secs(60);
+const WATCHED: Duration = Duration::from_mins(1);
 
 pub(super) fn healthy_workloads_are_left_alone(stage: &Stage<'_>) -> Result<()> {
     let steady = Workload { replicas: 2, ..stage.workload("steady") };
