@@ -6,11 +6,13 @@
 mod access;
 mod api;
 mod endpoint;
+mod feedback;
 mod filter;
 mod openapi;
 mod plans;
 mod problem;
 mod records;
+mod said;
 mod system;
 
 pub use access::{Access, Error, Options};

@@ -13,12 +13,7 @@ use crate::access::Guard;
 use crate::api::Api;
 use crate::endpoint::{Answer, Body, Endpoint, Parameter, Verb, schema_of};
 use crate::problem::Problem;
-
-/// Kept in the plan as who decided; the token proves only that the caller may decide.
-const NAMELESS: &str = "api";
-/// Both are kept for ever in the plan and shown in its story.
-const LONGEST_NAME: usize = 100;
-const LONGEST_REASON: usize = 2_000;
+use crate::said::{LONGEST_REASON, name, said};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -94,19 +89,4 @@ async fn reject(
     let by = name(refusal.by)?;
     let reason = said("reason", &refusal.reason, LONGEST_REASON)?;
     Ok(Json(api.control.reject(&PlanId::from(id.as_str()), &by, reason).await?))
-}
-
-fn name(by: Option<String>) -> Result<String, Problem> {
-    by.map_or(Ok(NAMELESS.into()), |by| said("by", &by, LONGEST_NAME).map(Into::into))
-}
-
-fn said<'a>(field: &str, text: &'a str, longest: usize) -> Result<&'a str, Problem> {
-    let text = text.trim();
-    match text.chars().count() {
-        0 => Err(Problem::body(format!("`{field}` is empty"))),
-        length if length > longest => {
-            Err(Problem::body(format!("`{field}` has {length} characters; at most {longest} are kept")))
-        }
-        _ => Ok(text),
-    }
 }

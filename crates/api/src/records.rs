@@ -10,6 +10,7 @@ use axum::routing::get;
 use kubewise_core::action::{ActionStatus, ExecutedActionRecord};
 use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
 use kubewise_core::event::{EventRecord, EventType};
+use kubewise_core::feedback::{Feedback, Label};
 use kubewise_core::incident::{Incident, IncidentStatus};
 use kubewise_core::plan::{PlanStatus, RemediationPlan};
 use kubewise_core::record::{Record, RecordKind};
@@ -45,6 +46,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         collection::<RemediationPlan, PlanStatus>(RecordKind::Plan, "plans", "Plan", "Plans"),
         collection::<ExecutedActionRecord, ActionStatus>(RecordKind::Action, "actions", "Action", "Actions"),
         collection::<EventRecord, EventType>(RecordKind::Event, "events", "Event", "Events"),
+        collection::<Feedback, Label>(RecordKind::Feedback, "feedback", "Feedback", "Feedback"),
     ]
     .into_iter()
     .flatten()

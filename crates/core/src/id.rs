@@ -53,6 +53,8 @@ ids! {
     ActionId "x-";
     /// A Kubernetes Event's uid and count.
     EventId "e-";
+    /// From incident and the time of saying.
+    FeedbackId "f-";
 }
 
 /// 12 characters of base 32 (60 bits): with a million records a clash has a chance below one in two million.

@@ -117,6 +117,8 @@ pub enum Chapter {
     Verified,
     /// What was put back.
     Undone,
+    /// What a person said of it.
+    Said,
     /// How it ended.
     Closed,
 }

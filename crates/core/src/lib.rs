@@ -1,7 +1,7 @@
 //! The words of KubeWise and the ports between its parts.
 //!
 //! Words are plain values: what is measured ([`metric`]), what Kubernetes says ([`event`], [`state`]),
-//! what was noticed ([`anomaly`], [`incident`]), what shall be done ([`plan`], [`request`]), what was done
+//! what was noticed ([`anomaly`], [`incident`]) and what people say of it ([`feedback`]), what shall be done ([`plan`], [`request`]), what was done
 //! ([`journal`], [`action`]). [`port`] holds the traits behind which everything outside the process lives.
 //! Nothing here performs I/O, reads a clock or draws a random number.
 
@@ -10,6 +10,7 @@ pub mod anomaly;
 pub mod document;
 pub mod event;
 pub mod failure;
+pub mod feedback;
 pub mod health;
 pub mod id;
 pub mod incident;

@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use crate::document::Document;
 use crate::event::{EventRecord, EventType};
 use crate::failure::Failure;
+use crate::feedback::{Feedback, Said};
 use crate::health::{HealthReport, Status};
-use crate::id::{IncidentId, PlanId, SagaId};
+use crate::id::{FeedbackId, IncidentId, PlanId, SagaId};
 use crate::journal::{Epoch, JournalEntry};
 use crate::metric::{MetricAnswer, MetricQuery};
 use crate::object::{Kind, ObjectRef, Uid};
@@ -162,6 +163,13 @@ pub trait Control: Send + Sync {
     async fn approve(&self, plan: &PlanId, by: &str) -> Result<RemediationPlan, Failure>;
 
     async fn reject(&self, plan: &PlanId, by: &str, reason: &str) -> Result<RemediationPlan, Failure>;
+
+    /// Keeps what a person says of an incident, and learns from it. An incident that is no trouble is closed, unless
+    /// its repair runs. `Rejected(NotFound)`; durable when it returns.
+    async fn say(&self, incident: &IncidentId, said: Said) -> Result<Feedback, Failure>;
+
+    /// Ends a suppression now. `Rejected(NotFound)`, or `Rejected(Conflict)` if it is none or is over.
+    async fn end_suppression(&self, feedback: &FeedbackId, by: &str) -> Result<Feedback, Failure>;
 }
 
 /// What the runtime tells about itself; used by the API.

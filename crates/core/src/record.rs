@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::action::ExecutedActionRecord;
 use crate::anomaly::AnomalyRecord;
 use crate::event::EventRecord;
+use crate::feedback::{Feedback, OURSELVES};
 use crate::incident::Incident;
 use crate::object::ObjectRef;
 use crate::plan::RemediationPlan;
@@ -89,6 +90,7 @@ pub enum Record {
     Action(ExecutedActionRecord),
     /// A revision of a workload that was seen available.
     Revision(HealthyRevision),
+    Feedback(Feedback),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -100,16 +102,18 @@ pub enum RecordKind {
     Plan,
     Action,
     Revision,
+    Feedback,
 }
 
 impl RecordKind {
-    pub const ALL: [RecordKind; 6] = [
+    pub const ALL: [RecordKind; 7] = [
         RecordKind::Event,
         RecordKind::Anomaly,
         RecordKind::Incident,
         RecordKind::Plan,
         RecordKind::Action,
         RecordKind::Revision,
+        RecordKind::Feedback,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -120,6 +124,7 @@ impl RecordKind {
             RecordKind::Plan => "plan",
             RecordKind::Action => "action",
             RecordKind::Revision => "revision",
+            RecordKind::Feedback => "feedback",
         }
     }
 }
@@ -195,6 +200,16 @@ impl Record {
                 incident: None,
                 closed: true,
             },
+            Record::Feedback(feedback) => Index {
+                kind: RecordKind::Feedback,
+                id: feedback.id.to_string(),
+                time: feedback.time,
+                workload: Some(feedback.workload.clone()),
+                status: Some(feedback.label.to_string()),
+                incident: Some(feedback.incident.to_string()),
+                // What people taught is little, and kept for good.
+                closed: feedback.by == OURSELVES,
+            },
         }
     }
 
@@ -206,6 +221,7 @@ impl Record {
             Record::Plan(plan) => serde_json::to_value(plan),
             Record::Action(action) => serde_json::to_value(action),
             Record::Revision(revision) => serde_json::to_value(revision),
+            Record::Feedback(feedback) => serde_json::to_value(feedback),
         }
     }
 
@@ -217,6 +233,7 @@ impl Record {
             RecordKind::Plan => Record::Plan(serde_json::from_str(document)?),
             RecordKind::Action => Record::Action(serde_json::from_str(document)?),
             RecordKind::Revision => Record::Revision(serde_json::from_str(document)?),
+            RecordKind::Feedback => Record::Feedback(serde_json::from_str(document)?),
         })
     }
 }

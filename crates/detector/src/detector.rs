@@ -16,6 +16,7 @@ use crate::events::Events;
 use crate::options::Options;
 use crate::rules::{self, workloads::FAILED_CREATE_COUNTS};
 use crate::series::{Place, SeriesBook};
+use crate::suppressions::Suppressions;
 use crate::telemetry::Telemetry;
 use crate::world::World;
 use crate::{Change, Observation, healthy, samples};
@@ -33,6 +34,7 @@ pub struct Detector {
     series: SeriesBook,
     events: Events,
     anomalies: Anomalies,
+    suppressions: Suppressions,
     agenda: Agenda,
     unidentified: u64,
     ignored: u64,
@@ -73,6 +75,7 @@ impl Detector {
             series: SeriesBook::new(options.deviation.clone(), options.bounds.series),
             events: Events::new(options.bounds.events),
             anomalies: Anomalies::default(),
+            suppressions: Suppressions::default(),
             agenda: Agenda::default(),
             unidentified: 0,
             ignored: 0,
@@ -98,6 +101,10 @@ impl Detector {
             Observation::Metric(sample) => self.sample(sample, now, &mut changes),
             Observation::Watch(item) => self.watched(item, now, &mut changes),
             Observation::Query { name, answered } => self.telemetry.query(name, *answered, now),
+            Observation::Feedback { feedback, .. } => {
+                self.suppressions.learn(feedback);
+                self.agenda.look_at(&feedback.workload, now);
+            }
         }
         changes
     }
@@ -314,6 +321,7 @@ impl Detector {
         let options = &self.options.rules;
         let mut symptoms = rules::symptoms(&self.world, workload, options, now);
         symptoms.extend(self.series.symptoms(workload));
+        let expected_until = self.suppressions.apply(workload, &mut symptoms, now);
         let shows = !symptoms.is_empty();
         let bench = Bench {
             options,
@@ -327,7 +335,11 @@ impl Detector {
         let verdict = healthy::judge(&mut self.world, workload, is_quiet, options, now);
         changes.extend(verdict.revision.map(|revision| Change::Healthy(Box::new(revision))));
         // A restless workload is looked at in every tick.
-        let next = if is_restless { Some(now) } else { verdict.look_at };
+        let next = if is_restless {
+            Some(now)
+        } else {
+            [verdict.look_at, expected_until].into_iter().flatten().min()
+        };
         match next {
             Some(at) => self.agenda.look_at(workload, at),
             None => self.agenda.strike(workload),

@@ -18,6 +18,7 @@ mod options;
 mod rules;
 mod samples;
 mod series;
+mod suppressions;
 mod symptom;
 mod telemetry;
 mod text;
@@ -30,6 +31,7 @@ pub use options::{BoundOptions, DeviationOptions, Options, RuleOptions};
 use jiff::Timestamp;
 use kubewise_core::anomaly::AnomalyRecord;
 use kubewise_core::event::EventRecord;
+use kubewise_core::feedback::Feedback;
 use kubewise_core::id::{AnomalyId, IncidentId};
 use kubewise_core::incident::Incident;
 use kubewise_core::metric::NormalizedMetric;
@@ -45,6 +47,11 @@ pub enum Observation {
     Query {
         name: String,
         answered: bool,
+    },
+    /// What a person said of an incident, or a verified repair showed, with the anomalies that it is about.
+    Feedback {
+        feedback: Box<Feedback>,
+        anomalies: Vec<AnomalyRecord>,
     },
 }
 

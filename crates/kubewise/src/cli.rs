@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Approve(ApproveArgs),
     /// Refuse a proposed plan
     Reject(RejectArgs),
+    /// Say whether an incident was trouble, so that KubeWise learns; or that its like is expected for a while
+    Feedback(FeedbackArgs),
+    /// List what is expected for a while and held back, or end it with `suppressions end ID`
+    Suppressions(SuppressionArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -181,6 +185,55 @@ pub(crate) struct RejectArgs {
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FeedbackArgs {
+    /// The incident's id
+    pub(crate) incident: String,
+    /// true: it was trouble. false: it was none. expected: hold its like back for a while
+    #[arg(value_enum)]
+    pub(crate) label: FeedbackLabel,
+    /// Why; needed for `expected`
+    #[arg(long, required_if_eq("label", "expected"))]
+    pub(crate) reason: Option<String>,
+    /// How long it is expected, such as 12h or 7d; at most 90d. Needed for `expected`
+    #[arg(long = "for", value_name = "DURATION", required_if_eq("label", "expected"))]
+    pub(crate) period: Option<kubewise_core::Period>,
+    /// Who says so; of a suppression its owner
+    #[arg(long, env = "USER", default_value = "cli")]
+    pub(crate) by: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FeedbackLabel {
+    True,
+    False,
+    Expected,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct SuppressionArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SuppressionCommand>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuppressionCommand {
+    /// End one now
+    End {
+        id: String,
+        /// Who ends it
+        #[arg(long, env = "USER", default_value = "cli")]
+        by: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]

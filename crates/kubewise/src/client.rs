@@ -5,10 +5,14 @@ mod table;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kubewise_core::Timestamp;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::cli::{ApproveArgs, ClientArgs, Format, RecordArgs, RecordCommand, RejectArgs};
+use crate::cli::{
+    ApproveArgs, ClientArgs, FeedbackArgs, FeedbackLabel, Format, RecordArgs, RecordCommand, RejectArgs,
+    SuppressionArgs, SuppressionCommand,
+};
 use crate::exit::{Ended, Exit};
 
 /// People wait at the terminal: longer than this is as good as no answer.
@@ -50,6 +54,42 @@ pub(crate) async fn reject(args: &RejectArgs) -> Result<()> {
     let path = format!("/api/v1/plans/{}/reject", args.plan);
     let plan = Api::new(&args.client)?.post(&path, &json!({ "reason": args.reason })).await?;
     print(args.client.output, &plan, |_| format!("plan {} rejected", args.plan))
+}
+
+pub(crate) async fn feedback(args: &FeedbackArgs) -> Result<()> {
+    let api = Api::new(&args.client)?;
+    let label = match args.label {
+        FeedbackLabel::True => "True",
+        FeedbackLabel::False => "False",
+        FeedbackLabel::Expected => "Expected",
+    };
+    let mut word = json!({ "label": label, "by": args.by });
+    if let Some(reason) = &args.reason {
+        word["reason"] = json!(reason);
+    }
+    if let Some(period) = args.period {
+        word["until"] = json!(period.after(Timestamp::now()));
+    }
+    let feedback = api.post(&format!("/api/v1/incidents/{}/feedback", args.incident), &word).await?;
+    print(args.client.output, &feedback, |feedback| {
+        let until = feedback["until"].as_str().map(|until| format!(" until {until}")).unwrap_or_default();
+        format!(
+            "incident {} is {label}{until} ({})",
+            args.incident,
+            feedback["id"].as_str().unwrap_or_default()
+        )
+    })
+}
+
+pub(crate) async fn suppressions(args: &SuppressionArgs) -> Result<()> {
+    if let Some(SuppressionCommand::End { id, by, client }) = &args.command {
+        let path = format!("/api/v1/feedback/{id}/end");
+        let feedback = Api::new(client)?.post(&path, &json!({ "by": by })).await?;
+        return print(client.output, &feedback, |_| format!("suppression {id} ended"));
+    }
+    let page =
+        Api::new(&args.client)?.get("/api/v1/feedback", &[("status", "Expected"), ("limit", "500")]).await?;
+    print(args.client.output, &page, |page| table::list("suppressions", page))
 }
 
 /// Prints for people by `table`, for scripts as it came.

@@ -16,12 +16,14 @@ const TICK: Period = Period::from_secs(1);
 /// Samples of workloads that were silent for this long are of no use to anybody.
 const FORGET_AFTER: Period = Period::from_mins(30);
 
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    mut detector: Detector,
-    mut watch: mpsc::Receiver<WatchItem>,
-    phase: Phase,
-) {
+/// What it takes in besides samples.
+pub(crate) struct Inputs {
+    pub(crate) watch: mpsc::Receiver<WatchItem>,
+    pub(crate) lessons: mpsc::Receiver<Observation>,
+}
+
+pub(crate) async fn run(shared: Arc<Shared>, mut detector: Detector, inputs: Inputs, phase: Phase) {
+    let Inputs { mut watch, mut lessons } = inputs;
     let mut next_tick = TICK.after(shared.clock.now());
     let mut tick = shared.clock.sleep_until(next_tick);
     let mut busy = Duration::ZERO;
@@ -33,6 +35,7 @@ pub(crate) async fn run(
             item = watch.recv(), if !watch.is_closed() || !watch.is_empty() => {
                 item.map_or(Turn::Nothing, |item| Turn::Observe(vec![Observation::Watch(item)]))
             }
+            Some(lesson) = lessons.recv() => Turn::Observe(vec![lesson]),
             batch = shared.samples.take(shared.options.batches.samples) => {
                 if batch.is_empty() { Turn::End } else { Turn::Observe(batch) }
             }

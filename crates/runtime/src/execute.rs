@@ -220,6 +220,7 @@ fn told_at_once(chapter: Chapter) -> Option<(EventType, &'static str)> {
         | Chapter::Plan
         | Chapter::Refused
         | Chapter::Verified
+        | Chapter::Said
         | Chapter::Closed => None,
     }
 }

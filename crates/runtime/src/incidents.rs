@@ -1,33 +1,35 @@
 //! The open incidents with their anomalies and plans: the one place where their records change.
 
+mod entry;
+
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kubewise_core::action::ActionStatus;
 use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, RemediationStatus};
 use kubewise_core::failure::{Failure, Rejection};
-use kubewise_core::id::{AnomalyId, IncidentId, PlanId};
+use kubewise_core::feedback::{Feedback, Label};
+use kubewise_core::id::{IncidentId, PlanId};
 use kubewise_core::incident::{Chapter, Incident, IncidentStatus, StoryEntry};
 use kubewise_core::journal::Outcome;
-use kubewise_core::plan::{Disposition, PlanStatus, RemediationPlan};
+use kubewise_core::plan::{PlanStatus, RemediationPlan};
 use kubewise_core::record::Record;
 use kubewise_core::{Period, Timestamp};
 use kubewise_detector::Change;
 use kubewise_remediation::planner::Decision;
-use kubewise_remediation::policy::Refusal;
 use kubewise_remediation::saga::Report;
 use tokio::sync::Notify;
 
+use crate::feedback::in_words;
 use crate::outbox::Outbox;
 use crate::telemetry::Telemetry;
+pub(crate) use entry::Entry;
+use entry::resolve;
 
 /// After an aborted or rolled-back saga the cluster needs a moment before it is looked at again.
 const LOOK_AGAIN: Period = Period::from_secs(30);
 /// An observed trouble is planned anew this often: the mode may have been raised, or what was found changed.
 const OBSERVE_AGAIN: Period = Period::from_secs(60);
-/// Evidence told in the story; the plan holds all of it.
-const TOLD_EVIDENCE: usize = 6;
 
 /// One entry for each workload with an incident, so bounded by the cluster; an entry goes when all is quiet.
 #[derive(Debug)]
@@ -41,17 +43,6 @@ pub(crate) struct Incidents {
     pub(crate) to_plan: Notify,
     /// Something may be executed.
     pub(crate) to_execute: Notify,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) incident: Incident,
-    pub(crate) anomalies: BTreeMap<AnomalyId, AnomalyRecord>,
-    /// The latest plan.
-    pub(crate) plan: Option<RemediationPlan>,
-    /// When to plan; `None`: not before something changes.
-    look_at: Option<Timestamp>,
-    quiet: bool,
 }
 
 impl Incidents {
@@ -336,6 +327,33 @@ impl Incidents {
         Ok(plan)
     }
 
+    /// Tells what a person said; an incident that is no trouble is over, unless its saga runs. False if the incident
+    /// is not among these any more.
+    pub(crate) fn said(&self, feedback: &Feedback, now: Timestamp) -> bool {
+        let mut known = false;
+        self.change(&feedback.incident, |entry| {
+            known = true;
+            let words = in_words(feedback);
+            entry.incident.tell(now, Chapter::Said, words.clone());
+            match entry.incident.status {
+                IncidentStatus::Open | IncidentStatus::Proposed | IncidentStatus::HandedOver
+                    if feedback.label != Label::True =>
+                {
+                    entry.end(now, IncidentStatus::Resolved, RemediationStatus::None, &words);
+                    entry.supersede(&words, now);
+                }
+                IncidentStatus::Open
+                | IncidentStatus::Proposed
+                | IncidentStatus::Repairing
+                | IncidentStatus::Repaired
+                | IncidentStatus::Resolved
+                | IncidentStatus::HandedOver
+                | IncidentStatus::Stuck => {}
+            }
+        });
+        known
+    }
+
     /// A saga of this plan begins, or goes on after a restart.
     pub(crate) fn saga_runs(&self, plan: &RemediationPlan, now: Timestamp) {
         self.change(&plan.incident, |entry| {
@@ -472,101 +490,5 @@ impl Incidents {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<IncidentId, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The trouble went without an action of ours.
-fn resolve(entry: &mut Entry, since: Timestamp, now: Timestamp) {
-    entry.incident.tell(now, Chapter::Closed, format!("resolved by itself: nothing abnormal since {since}"));
-    entry.end(now, IncidentStatus::Resolved, RemediationStatus::None, "the trouble went by itself");
-    if let Some(plan) = entry.plan.as_mut().filter(|plan| !plan.status.is_final()) {
-        plan.status = PlanStatus::Superseded;
-        plan.decision = Some("the trouble went before the plan ran".into());
-        plan.updated_at = now;
-    }
-}
-
-impl Entry {
-    fn due(&self, now: Timestamp) -> bool {
-        self.incident.status == IncidentStatus::Open
-            && self.look_at.is_some_and(|at| at <= now)
-            && self.plan.as_ref().is_none_or(|plan| plan.status.is_final())
-    }
-
-    fn end(&mut self, now: Timestamp, status: IncidentStatus, remediation: RemediationStatus, result: &str) {
-        self.incident.status = status;
-        self.incident.closed_at = Some(now);
-        self.incident.updated_at = now;
-        self.look_at = None;
-        self.remediate(remediation, Some(result));
-    }
-
-    fn remediate(&mut self, status: RemediationStatus, result: Option<&str>) {
-        for anomaly in self.anomalies.values_mut() {
-            anomaly.remediation_status = status;
-            anomaly.results.extend(result.map(Into::into));
-        }
-    }
-
-    fn set_plan(&mut self, mut plan: RemediationPlan, status: PlanStatus, now: Timestamp) {
-        plan.status = status;
-        plan.updated_at = now;
-        self.plan = Some(plan);
-    }
-
-    fn attach(&mut self, now: Timestamp, plan: &RemediationPlan) {
-        if !self.incident.plans.contains(&plan.id) {
-            self.incident.plans.push(plan.id.clone());
-        }
-        for anomaly in self.anomalies.values_mut() {
-            anomaly.plan = Some(plan.id.clone());
-        }
-        self.plan = Some(plan.clone());
-        match plan.status {
-            PlanStatus::Proposed => {
-                self.incident.status = IncidentStatus::Proposed;
-                self.remediate(RemediationStatus::Proposed, None);
-            }
-            PlanStatus::HandedOver => {
-                self.end(now, IncidentStatus::HandedOver, RemediationStatus::HandedOver, &plan.reasoning);
-            }
-            PlanStatus::Observed
-            | PlanStatus::Approved
-            | PlanStatus::Rejected
-            | PlanStatus::Executing
-            | PlanStatus::Superseded
-            | PlanStatus::Succeeded
-            | PlanStatus::RolledBack
-            | PlanStatus::Aborted
-            | PlanStatus::Stuck => {}
-        }
-    }
-
-    fn tell_plan(&mut self, now: Timestamp, plan: &RemediationPlan, refused: &[Refusal]) {
-        for item in plan.evidence.iter().take(TOLD_EVIDENCE) {
-            self.tell_once(now, Chapter::Evidence, &item.text);
-        }
-        self.tell_refusals(now, refused);
-        let deed = match plan.disposition {
-            Disposition::HandOver => "hand over to a person: ",
-            Disposition::Act => "",
-        };
-        let text = format!("{deed}{} ({}, mode {})", plan.reasoning, plan.author, plan.mode);
-        self.incident.tell(now, Chapter::Plan, text);
-    }
-
-    fn tell_refusals(&mut self, now: Timestamp, refused: &[Refusal]) {
-        for refusal in refused {
-            let text = format!("not {}: {} ({})", refusal.what, refusal.finding, refusal.rule);
-            self.tell_once(now, Chapter::Refused, text);
-        }
-    }
-
-    /// The same again is no news.
-    fn tell_once(&mut self, now: Timestamp, chapter: Chapter, text: impl Display) {
-        let text = text.to_string();
-        if !self.incident.story.iter().any(|told| told.chapter == chapter && told.text == text) {
-            self.incident.tell(now, chapter, text);
-        }
     }
 }

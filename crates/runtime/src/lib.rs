@@ -9,6 +9,7 @@ mod clock;
 mod collect;
 mod detect;
 mod execute;
+mod feedback;
 mod gather;
 mod guard;
 mod health;

@@ -8,8 +8,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kubewise_core::anomaly::AnomalyStatus;
 use kubewise_core::failure::{Failure, Rejection};
+use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{HealthReport, QueueStatus, Status};
-use kubewise_core::id::{PlanId, SagaId};
+use kubewise_core::id::{FeedbackId, IncidentId, PlanId, SagaId};
 use kubewise_core::metric::MetricQuery;
 use kubewise_core::plan::RemediationPlan;
 use kubewise_core::port::{
@@ -18,7 +19,7 @@ use kubewise_core::port::{
 };
 use kubewise_core::record::{Record, RecordKind, RecordQuery};
 use kubewise_core::{ObjectRef, Period, Timestamp};
-use kubewise_detector::Detector;
+use kubewise_detector::{Detector, Observation};
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy;
 use tokio::sync::mpsc;
@@ -33,7 +34,7 @@ use crate::queue::SampleQueue;
 use crate::recent::Recent;
 use crate::shutdown::Phases;
 use crate::telemetry::Telemetry;
-use crate::{collect, detect, execute, plan};
+use crate::{collect, detect, execute, feedback, plan};
 
 /// Between removals of what is older than the retention.
 const PURGE_EVERY: Period = Period::from_mins(60);
@@ -90,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) incidents: Incidents,
     pub(crate) leader: Leader,
+    /// To the detector.
+    pub(crate) lessons: mpsc::Sender<Observation>,
     running: Mutex<Vec<Running>>,
     configuration: serde_json::Value,
     started_at: Timestamp,
@@ -135,6 +138,7 @@ impl Shared {
 pub struct Runtime {
     shared: Arc<Shared>,
     detector: Detector,
+    lessons: mpsc::Receiver<Observation>,
     catalogue: Vec<MetricQuery>,
     retention: Period,
 }
@@ -155,6 +159,10 @@ impl Runtime {
         let open = open_records(&ports).await?;
         let firing = open.anomalies.iter().filter(|anomaly| anomaly.status == AnomalyStatus::Firing);
         detector.restore(firing.cloned().collect(), open.incidents.clone());
+        for lesson in feedback::recall(&ports).await? {
+            detector.observe(&lesson, now);
+        }
+        let (teacher, lessons) = mpsc::channel(feedback::QUEUE);
         let outbox = Arc::new(Outbox::new(setup.options.queues.records, telemetry.clone()));
         let incidents = Incidents::new(outbox.clone(), telemetry.clone(), setup.policy.max_attempts);
         incidents.restore(open.incidents, open.anomalies, open.plans, now);
@@ -163,6 +171,7 @@ impl Runtime {
             samples: SampleQueue::new(setup.options.queues.samples),
             recent: Recent::default(),
             leader: Leader::new(ports.leadership.clone(), clock.clone(), telemetry.clone()),
+            lessons: teacher,
             outbox,
             incidents,
             running: Mutex::default(),
@@ -179,7 +188,7 @@ impl Runtime {
             ports,
         };
         let shared = Arc::new(shared);
-        Ok(Runtime { shared, detector, catalogue: setup.catalogue, retention: setup.retention })
+        Ok(Runtime { shared, detector, lessons, catalogue: setup.catalogue, retention: setup.retention })
     }
 
     pub fn handle(&self) -> Handle {
@@ -188,7 +197,8 @@ impl Runtime {
 
     /// All loops. Whoever spawns them decides on which executor; they end when [`Handle::shutdown`] is called.
     pub fn loops(self) -> Vec<Loop> {
-        let Runtime { shared, detector, catalogue, retention } = self;
+        let Runtime { shared, detector, lessons, catalogue, retention } = self;
+        let inputs = |watch| detect::Inputs { watch, lessons };
         let phases = shared.phases.clone();
         let (to_detect, watched) = mpsc::channel(shared.options.queues.watch.max(1));
         let source = shared.ports.events.clone();
@@ -210,7 +220,7 @@ impl Runtime {
         vec![
             ("poll", collect::poll(shared.clone(), catalogue, phases.collect.clone()).boxed()),
             ("watch", collect::watch(shared.clone(), source, to_detect, phases.collect.clone()).boxed()),
-            ("detect", detect::run(shared.clone(), detector, watched, phases.detect.clone()).boxed()),
+            ("detect", detect::run(shared.clone(), detector, inputs(watched), phases.detect.clone()).boxed()),
             ("plan", plan::run(shared.clone(), phases.plan.clone()).boxed()),
             ("execute", execute::run(shared.clone(), phases.execute.clone()).boxed()),
             ("lead", leader.boxed()),
@@ -258,6 +268,14 @@ impl Control for Handle {
 
     async fn reject(&self, plan: &PlanId, by: &str, reason: &str) -> Result<RemediationPlan, Failure> {
         self.decide(plan, false, by, Some(reason)).await
+    }
+
+    async fn say(&self, incident: &IncidentId, said: Said) -> Result<Feedback, Failure> {
+        feedback::say(&self.shared, incident, said).await
+    }
+
+    async fn end_suppression(&self, feedback: &FeedbackId, by: &str) -> Result<Feedback, Failure> {
+        feedback::end_suppression(&self.shared, feedback, by).await
     }
 }
 
@@ -348,7 +366,7 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
                         Record::Incident(incident) => open.incidents.push(incident),
                         Record::Anomaly(anomaly) => open.anomalies.push(anomaly),
                         Record::Plan(plan) => open.plans.push(plan),
-                        Record::Event(_) | Record::Action(_) | Record::Revision(_) => {}
+                        Record::Event(_) | Record::Action(_) | Record::Revision(_) | Record::Feedback(_) => {}
                     }
                 }
                 let Some(next) = page.next else { break };

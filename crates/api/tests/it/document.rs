@@ -45,11 +45,13 @@ async fn every_documented_operation_is_routed_and_every_promised_one_documented(
         ["/health", "/livez", "/readyz", "/metrics", "/openapi.json", "/api/v1/config", "/api/v1/status"]
             .map(|path| format!("get {path}"))
             .into();
-    for collection in ["anomalies", "incidents", "plans", "actions", "events"] {
+    for collection in ["anomalies", "incidents", "plans", "actions", "events", "feedback"] {
         promised.insert(format!("get /api/v1/{collection}"));
         promised.insert(format!("get /api/v1/{collection}/{{id}}"));
     }
     promised.extend(["approve", "reject"].map(|verb| format!("post /api/v1/plans/{{id}}/{verb}")));
+    promised
+        .extend(["incidents/{id}/feedback", "feedback/{id}/end"].map(|path| format!("post /api/v1/{path}")));
     assert_eq!(documented, promised);
 }
 

@@ -8,10 +8,11 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use kubewise_api::{Api, Options, router};
+use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{
     ComponentHealth, HealthReport, HealthStatus, LeadershipStatus, QueryStatus, Status,
 };
-use kubewise_core::id::PlanId;
+use kubewise_core::id::{FeedbackId, IncidentId, PlanId};
 use kubewise_core::plan::{Mode, PlanStatus, RemediationPlan};
 use kubewise_core::port::{Control, Introspection, RecordStore};
 use kubewise_core::record::{Cursor, Page, Record, RecordKind, RecordQuery};
@@ -173,6 +174,34 @@ impl Control for World {
 
     async fn reject(&self, plan: &PlanId, by: &str, reason: &str) -> Result<RemediationPlan, Failure> {
         self.decide(plan, PlanStatus::Rejected, by, Some(reason))
+    }
+
+    async fn say(&self, incident: &IncidentId, said: Said) -> Result<Feedback, Failure> {
+        self.answer().await?;
+        let Some(Record::Incident(incident)) = self.get(RecordKind::Incident, incident.as_str()).await?
+        else {
+            return Err(Failure::Rejected {
+                reason: Rejection::NotFound,
+                message: "no such incident".into(),
+            });
+        };
+        let feedback = json!({
+            "id": "f-1", "incident": incident.id, "workload": incident.workload, "label": said.label,
+            "anomalies": [], "about": [], "by": said.by, "reason": said.reason, "time": at(10_000),
+            "until": said.until,
+        });
+        Ok(serde_json::from_value(feedback).unwrap())
+    }
+
+    async fn end_suppression(&self, id: &FeedbackId, by: &str) -> Result<Feedback, Failure> {
+        let Some(Record::Feedback(mut feedback)) = self.get(RecordKind::Feedback, id.as_str()).await? else {
+            return Err(Failure::Rejected {
+                reason: Rejection::NotFound,
+                message: "no such feedback".into(),
+            });
+        };
+        feedback.reason = format!("ended by {by}");
+        Ok(feedback)
     }
 }
 

@@ -5,6 +5,7 @@ mod access;
 mod decisions;
 mod document;
 mod face;
+mod feedback;
 mod problems;
 mod records;
 mod serving;

@@ -8,4 +8,5 @@ mod properties;
 mod restart;
 mod rules;
 mod scene;
+mod suppressions;
 mod telemetry;

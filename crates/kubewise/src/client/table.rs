@@ -33,6 +33,14 @@ fn columns(collection: &str) -> &'static [(&'static str, Cell)] {
             ("AGE", Cell::Age("/createdAt")),
             ("REASONING", Cell::Text("/reasoning")),
         ],
+        "suppressions" => &[
+            ("ID", Cell::Text("/id")),
+            ("WORKLOAD", Cell::Object("/workload")),
+            ("ABOUT", Cell::Shown("/about")),
+            ("OWNER", Cell::Text("/by")),
+            ("UNTIL", Cell::Time("/until")),
+            ("REASON", Cell::Text("/reason")),
+        ],
         "actions" => &[
             ("ID", Cell::Text("/id")),
             ("WORKLOAD", Cell::Object("/workload")),
@@ -62,6 +70,8 @@ enum Cell {
     /// To the second.
     Time(&'static str),
     Actions(&'static str),
+    /// Kinds of anomalies.
+    Shown(&'static str),
 }
 
 pub(crate) fn list(collection: &str, page: &Value) -> String {
@@ -172,6 +182,11 @@ impl Cell {
             Cell::Time(pointer) => time(record, pointer)
                 .map(|time| time.strftime("%Y-%m-%d %H:%M:%S").to_string())
                 .unwrap_or_default(),
+            Cell::Shown(pointer) => {
+                let kinds = record.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+                let kinds = kinds.filter_map(|kind| kind["metricType"].as_str().or(kind["reason"].as_str()));
+                kinds.collect::<Vec<_>>().join(",")
+            }
             Cell::Actions(pointer) => {
                 let steps = record.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
                 let names: Vec<&str> =

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod documentation;
+mod feedback;
 mod guard;
 mod interruption;
 mod outage;

@@ -1,0 +1,133 @@
+//! What people say of incidents, on its way to the store, the story and the detector.
+
+use kubewise_core::Period;
+use kubewise_core::anomaly::AnomalyRecord;
+use kubewise_core::failure::{Failure, Rejection};
+use kubewise_core::feedback::{Feedback, Label, Said, Shown};
+use kubewise_core::id::{AnomalyId, FeedbackId, IncidentId};
+use kubewise_core::incident::{Chapter, Incident};
+use kubewise_core::record::{Extra, Record, RecordKind, RecordQuery, SchemaVersion};
+use kubewise_detector::Observation;
+
+use crate::runtime::{Ports, Shared};
+
+/// Waiting for the detector, which takes it up within a second: people type slower than that.
+pub(crate) const QUEUE: usize = 100;
+/// Taken up at a start, newest first; what a person taught before ten thousand later lessons has faded anyway.
+const REMEMBERED: usize = 10_000;
+
+pub(crate) async fn say(shared: &Shared, id: &IncidentId, said: Said) -> Result<Feedback, Failure> {
+    let now = shared.clock.now();
+    let (mut incident, anomalies) = match shared.incidents.get(id) {
+        Some(entry) => (entry.incident, entry.anomalies.into_values().collect()),
+        None => stored(&shared.ports, id).await?,
+    };
+    let mut about: Vec<Shown> = anomalies.iter().map(Shown::of).collect();
+    about.sort();
+    about.dedup();
+    let feedback = Feedback {
+        version: SchemaVersion::CURRENT,
+        id: FeedbackId::derive(&[id, &now]),
+        incident: id.clone(),
+        workload: incident.workload.clone(),
+        label: said.label,
+        anomalies: anomalies.iter().map(|anomaly| anomaly.id.clone()).collect(),
+        about,
+        by: said.by,
+        reason: said.reason,
+        time: now,
+        until: said.until,
+        extra: Extra::default(),
+    };
+    shared.ports.store.save(&[Record::Feedback(feedback.clone())]).await?;
+    if !shared.incidents.said(&feedback, now) {
+        incident.tell(now, Chapter::Said, in_words(&feedback));
+        shared.outbox.put(Record::Incident(incident));
+    }
+    teach(shared, feedback.clone(), anomalies)?;
+    Ok(feedback)
+}
+
+pub(crate) async fn end_suppression(shared: &Shared, id: &FeedbackId, by: &str) -> Result<Feedback, Failure> {
+    let now = shared.clock.now();
+    let record = shared.ports.store.get(RecordKind::Feedback, id.as_str()).await?;
+    let Some(Record::Feedback(mut feedback)) = record else {
+        return rejected(Rejection::NotFound, format!("there is no feedback {id}"));
+    };
+    match feedback.until {
+        None => rejected(Rejection::Conflict, format!("feedback {id} is {}, no suppression", feedback.label)),
+        Some(until) if until <= now => {
+            rejected(Rejection::Conflict, format!("suppression {id} is over since {until}"))
+        }
+        Some(_) => {
+            feedback.until = Some(now);
+            feedback.reason = format!("{} (ended by {by})", feedback.reason);
+            shared.ports.store.save(&[Record::Feedback(feedback.clone())]).await?;
+            teach(shared, feedback.clone(), Vec::new())?;
+            Ok(feedback)
+        }
+    }
+}
+
+/// What was said before this process began, oldest first.
+pub(crate) async fn recall(ports: &Ports) -> Result<Vec<Observation>, Failure> {
+    let mut lessons = Vec::new();
+    let mut query = RecordQuery::of(RecordKind::Feedback);
+    while lessons.len() < REMEMBERED {
+        let page = ports.store.find(&query).await?;
+        for record in page.records {
+            if let Record::Feedback(feedback) = record {
+                let anomalies = anomalies(ports, &feedback.anomalies).await?;
+                lessons.push(Observation::Feedback { feedback: Box::new(feedback), anomalies });
+            }
+        }
+        let Some(next) = page.next else { break };
+        query.cursor = Some(next);
+    }
+    lessons.reverse();
+    Ok(lessons)
+}
+
+/// As a line of the story.
+pub(crate) fn in_words(feedback: &Feedback) -> String {
+    let verdict = match (feedback.label, feedback.until) {
+        (Label::True, _) => "real trouble".to_owned(),
+        (Label::False, _) => "no trouble".into(),
+        (Label::Expected, Some(until)) => format!("expected until {until:.0}"),
+        (Label::Expected, None) => "expected".into(),
+    };
+    let reason = if feedback.reason.is_empty() { String::new() } else { format!(": {}", feedback.reason) };
+    format!("{verdict}, says {}{reason}", feedback.by)
+}
+
+fn teach(shared: &Shared, feedback: Feedback, anomalies: Vec<AnomalyRecord>) -> Result<(), Failure> {
+    let lesson = Observation::Feedback { feedback: Box::new(feedback), anomalies };
+    shared.lessons.try_send(lesson).map_err(|_| Failure::RateLimited {
+        message: "it is kept, but the detector is busy and learns it at the next start".into(),
+        retry_after: Some(Period::from_secs(1).as_duration()),
+    })
+}
+
+async fn stored(ports: &Ports, id: &IncidentId) -> Result<(Incident, Vec<AnomalyRecord>), Failure> {
+    match ports.store.get(RecordKind::Incident, id.as_str()).await? {
+        Some(Record::Incident(incident)) => {
+            let anomalies = anomalies(ports, &incident.anomalies).await?;
+            Ok((incident, anomalies))
+        }
+        _ => rejected(Rejection::NotFound, format!("there is no incident {id}")),
+    }
+}
+
+async fn anomalies(ports: &Ports, ids: &[AnomalyId]) -> Result<Vec<AnomalyRecord>, Failure> {
+    let mut anomalies = Vec::new();
+    for id in ids {
+        if let Some(Record::Anomaly(anomaly)) = ports.store.get(RecordKind::Anomaly, id.as_str()).await? {
+            anomalies.push(anomaly);
+        }
+    }
+    Ok(anomalies)
+}
+
+fn rejected<T>(reason: Rejection, message: String) -> Result<T, Failure> {
+    Err(Failure::Rejected { reason, message })
+}
