@@ -125,7 +125,8 @@ fn name(workload: &ObjectRef) -> String {
 
 /// Serves the API from a thread of its own until a signal comes; the flag tells that one has.
 fn serve(handle: &Handle, store: &MemoryStore, args: &DemoArgs) -> Result<Arc<AtomicBool>> {
-    let options = kubewise_api::Options { listen: args.listen, ..kubewise_api::Options::default() };
+    let token = std::env::var("KUBEWISE_TOKEN").ok().filter(|token| !token.is_empty()).map(Into::into);
+    let options = kubewise_api::Options { listen: args.listen, token, token_file: None };
     let api = wiring::api(handle, Arc::new(store.clone()), &options)?;
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = executor.block_on(TcpListener::bind(args.listen)).context("the API cannot listen")?;
