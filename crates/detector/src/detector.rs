@@ -12,6 +12,7 @@ use kubewise_core::state::{ObjectState, StateDetail};
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::anomalies::{Anomalies, Bench};
+use crate::causes::{self, Cause};
 use crate::events::Events;
 use crate::options::Options;
 use crate::rules::{self, workloads::FAILED_CREATE_COUNTS};
@@ -323,7 +324,22 @@ impl Detector {
         symptoms.extend(self.series.symptoms(workload));
         let expected_until = self.suppressions.apply(workload, &mut symptoms, now);
         let shows = !symptoms.is_empty();
+        let root = if self.anomalies.is_open(workload) {
+            None
+        } else {
+            match causes::find(&self.world, &self.anomalies, workload, &symptoms, options, now) {
+                Cause::Own => None,
+                Cause::Of(root) => Some(root),
+                Cause::Unclear { until } => {
+                    for symptom in &mut symptoms {
+                        symptom.ripe_at = symptom.ripe_at.max(until);
+                    }
+                    None
+                }
+            }
+        };
         let bench = Bench {
+            root: root.as_ref(),
             options,
             is_whole: &|kind| self.telemetry.is_whole(kind),
             events: &|| self.events.related(workload, now),

@@ -6,10 +6,11 @@
 //!
 //! The thread: an observation changes what is known (`world`, `history`); `rules` read from it the symptoms of a
 //! workload as they are now; `series` adds measures that left their normal level; `anomalies` turns symptoms
-//! that come and go into anomalies that fire and resolve, and those into incidents. `healthy` tells revisions
-//! that work.
+//! that come and go into anomalies that fire and resolve, and those into incidents; `causes` tells whose. `healthy`
+//! tells revisions that work.
 
 mod anomalies;
+mod causes;
 mod detector;
 mod events;
 mod healthy;
@@ -18,6 +19,7 @@ mod options;
 mod rules;
 mod samples;
 mod series;
+mod services;
 mod suppressions;
 mod symptom;
 mod telemetry;

@@ -164,6 +164,12 @@ impl World {
         self
     }
 
+    /// A Service under the name of the workload that it selects.
+    pub fn service(&self, target: &ObjectRef) -> &Self {
+        self.keep(manifest::service(target));
+        self
+    }
+
     /// Hard limits, such as `("requests.memory", "2Gi")`.
     pub fn quota(&self, namespace: &str, name: &str, hard: &[(&str, &str)]) -> &Self {
         self.keep(manifest::quota(namespace, name, hard));
