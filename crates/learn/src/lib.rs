@@ -8,3 +8,6 @@
 
 pub mod ewma;
 pub mod hysteresis;
+pub mod mersenne;
+pub mod snapshot;
+pub mod value;
