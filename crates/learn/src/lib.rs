@@ -7,7 +7,10 @@
 //! - [`hysteresis`]: from "over the threshold now" to "on" and "off" without flapping.
 
 pub mod ewma;
+pub mod half_space_trees;
 pub mod hysteresis;
 pub mod mersenne;
+pub mod scale;
+pub mod scaled_trees;
 pub mod snapshot;
 pub mod value;
