@@ -6,10 +6,12 @@
 //! - [`ewma`]: level and scale of a series, exponentially forgetting, not carried away by outliers.
 //! - [`hysteresis`]: from "over the threshold now" to "on" and "off" without flapping.
 
+pub mod adwin;
 pub mod ewma;
 pub mod half_space_trees;
 pub mod hysteresis;
 pub mod mersenne;
+pub mod page_hinkley;
 pub mod scale;
 pub mod scaled_trees;
 pub mod snapshot;
