@@ -6,9 +6,11 @@
 //! - [`ewma`]: level and scale of a series, exponentially forgetting, not carried away by outliers.
 //! - [`hysteresis`]: from "over the threshold now" to "on" and "off" without flapping.
 
+pub mod adaptive_forest;
 pub mod adwin;
 pub mod ewma;
 pub mod half_space_trees;
+pub mod hoeffding_tree;
 pub mod hysteresis;
 pub mod mersenne;
 pub mod page_hinkley;
