@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::{self, Snapshot, ensure};
+
 /// Values learnt before clamping begins: before, the scale is too uncertain to call anything an outlier.
 const WARM: u32 = 30;
 /// Differences are cut here so that their squares stay finite.
@@ -113,5 +115,15 @@ impl Level {
         } else {
             Err(Error::Floor(floor))
         }
+    }
+}
+
+impl Snapshot for Level {
+    const KIND: [u8; 4] = *b"ewma";
+    const VERSION: u16 = 1;
+
+    fn check(&self) -> Result<(), snapshot::Inconsistent> {
+        let finite = self.mean.is_finite() && self.variance.is_finite() && self.variance >= 0.0;
+        ensure(finite, "mean and variance cannot come from values")
     }
 }
