@@ -103,6 +103,7 @@ fn can_follow(reason: Reason) -> bool {
         | Reason::ScaledToZero
         | Reason::NodeNotReady
         | Reason::BackoffLimitExceeded
+        | Reason::Exhaustion
         | Reason::TelemetryMissing => false,
     }
 }
@@ -110,7 +111,9 @@ fn can_follow(reason: Reason) -> bool {
 /// Whether trouble of this kind keeps a workload from serving those that need it.
 pub(crate) fn stops(reason: Reason) -> bool {
     match reason {
-        Reason::Deviation | Reason::TelemetryMissing | Reason::BackoffLimitExceeded => false,
+        Reason::Exhaustion | Reason::Deviation | Reason::TelemetryMissing | Reason::BackoffLimitExceeded => {
+            false
+        }
         Reason::CrashLoopBackOff
         | Reason::OomKilled
         | Reason::ImagePullBackOff

@@ -13,6 +13,7 @@ mod anomalies;
 mod causes;
 mod detector;
 mod events;
+mod exhaustion;
 mod healthy;
 mod history;
 mod options;
@@ -28,7 +29,7 @@ mod world;
 
 pub use anomalies::leading;
 pub use detector::{Detector, Stats};
-pub use options::{BoundOptions, DeviationOptions, Options, RuleOptions};
+pub use options::{BoundOptions, DeviationOptions, ExhaustionOptions, Options, RuleOptions};
 
 use jiff::Timestamp;
 use kubewise_core::anomaly::AnomalyRecord;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     pub rules: RuleOptions,
     pub deviation: DeviationOptions,
+    pub exhaustion: ExhaustionOptions,
     pub bounds: BoundOptions,
 }
 
@@ -123,6 +124,27 @@ impl Default for DeviationOptions {
             quiet_after_change: Period::from_mins(10),
             accept_after: Period::from_mins(12 * 60),
         }
+    }
+}
+
+/// What grows towards its limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct ExhaustionOptions {
+    /// How long ahead the end is told, by metric type (shares, of which 1 is the limit); types that are not listed are
+    /// not followed.
+    pub horizons: BTreeMap<MetricType, Period>,
+}
+
+impl Default for ExhaustionOptions {
+    fn default() -> Self {
+        // A person needs time to act: hours for a process, which can be restarted, a working day for a disk.
+        let horizons = [
+            (MetricType::MemoryLimitRatio, Period::from_mins(2 * 60)),
+            (MetricType::VolumeUsage, Period::from_mins(12 * 60)),
+            (MetricType::QuotaUsage, Period::from_mins(12 * 60)),
+        ];
+        ExhaustionOptions { horizons: horizons.into() }
     }
 }
 

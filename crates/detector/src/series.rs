@@ -44,12 +44,33 @@ pub(crate) struct SeriesBook {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct SeriesKey {
-    workload: ObjectRef,
-    container: Option<Arc<str>>,
-    metric_type: MetricType,
-    detail: Option<Arc<str>>,
-    object: ObjectRef,
+pub(crate) struct SeriesKey {
+    pub(crate) workload: ObjectRef,
+    pub(crate) container: Option<Arc<str>>,
+    pub(crate) metric_type: MetricType,
+    pub(crate) detail: Option<Arc<str>>,
+    pub(crate) object: ObjectRef,
+}
+
+impl SeriesKey {
+    pub(crate) fn of(sample: &NormalizedMetric, workload: ObjectRef) -> Self {
+        SeriesKey {
+            workload,
+            container: sample.container.clone(),
+            metric_type: sample.metric_type.clone(),
+            detail: sample.detail.clone(),
+            object: sample.object.clone(),
+        }
+    }
+
+    /// `of container app of pod shop/cart-1`, to follow the measure's name.
+    pub(crate) fn whose(&self) -> String {
+        match (&self.container, &self.detail) {
+            (Some(container), _) => format!("of container {container} of {}", text::name(&self.object)),
+            (None, Some(detail)) => format!("({detail}) of {}", text::name(&self.object)),
+            (None, None) => format!("of {}", text::name(&self.object)),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -108,13 +129,7 @@ impl SeriesBook {
         let Some((pace, switch)) = self.tuning else { return false };
         let Some(threshold) = self.options.thresholds.get(&sample.metric_type).copied() else { return false };
         let Place { workload, template, is_changing } = place;
-        let key = SeriesKey {
-            workload,
-            container: sample.container.clone(),
-            metric_type: sample.metric_type.clone(),
-            detail: sample.detail.clone(),
-            object: sample.object.clone(),
-        };
+        let key = SeriesKey::of(sample, workload);
         if !self.series.contains_key(&key) {
             self.begin(&key, template);
         }
@@ -255,15 +270,11 @@ fn floor(unit: Unit) -> f64 {
 }
 
 fn symptom(key: &SeriesKey, off: &Off, series: &Series) -> Symptom {
-    let of = match (&key.container, &key.detail) {
-        (Some(container), _) => format!("of container {container} of {}", text::name(&key.object)),
-        (None, Some(detail)) => format!("({detail}) of {}", text::name(&key.object)),
-        (None, None) => format!("of {}", text::name(&key.object)),
-    };
     let usual = series.level.mean();
     let text = format!(
-        "{} {of} is {}, usually {} ± {}, since {:.0}",
+        "{} {} is {}, usually {} ± {}, since {:.0}",
         key.metric_type.as_str().replace('_', " "),
+        key.whose(),
         amount(off.value, off.unit),
         amount(usual, off.unit),
         amount(series.level.deviation(), off.unit),

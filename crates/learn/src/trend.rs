@@ -141,16 +141,53 @@ impl TheilSen {
     /// From the last point on; none before the third, or if the slope is too steep for a number. Costs as many
     /// steps as there are pairs of points.
     pub fn line(&self) -> Option<Line> {
-        let (at, _) = *self.points.back().filter(|_| self.points.len() >= 3)?;
-        let mut slopes = Vec::with_capacity(self.points.len() * (self.points.len() - 1) / 2);
-        for (index, (later, after)) in self.points.iter().enumerate() {
-            let before = self.points.iter().take(index);
+        self.line_from(0)
+    }
+
+    /// The line of the newer half of the points: a curve that flattens has a lower slope there.
+    pub fn recent(&self) -> Option<Line> {
+        self.line_from(self.points.len() / 2)
+    }
+
+    /// Share of the pairs of points of which the later is higher, 0 to 1: 1 is a steady rise, ½ none at all. None
+    /// before the second point.
+    pub fn rising(&self) -> Option<f64> {
+        let pairs = self.points.len() * self.points.len().saturating_sub(1) / 2;
+        let rises = |index: usize, after: f64| {
+            self.points.iter().take(index).filter(|(_, before)| after > *before).count()
+        };
+        let rising: usize =
+            self.points.iter().enumerate().map(|(index, (_, after))| rises(index, *after)).sum();
+        (pairs > 0).then(|| rising as f64 / pairs as f64)
+    }
+
+    /// Points kept so far.
+    pub fn count(&self) -> usize {
+        self.points.len()
+    }
+
+    /// Time and value of the oldest point kept.
+    pub fn oldest(&self) -> Option<(f64, f64)> {
+        self.points.front().copied()
+    }
+
+    /// When the points kept were, oldest first.
+    pub fn times(&self) -> impl Iterator<Item = f64> {
+        self.points.iter().map(|(at, _)| *at)
+    }
+
+    fn line_from(&self, first: usize) -> Option<Line> {
+        let points = self.points.iter().skip(first);
+        let count = self.points.len() - first;
+        let (at, _) = *self.points.back().filter(|_| count >= 3)?;
+        let mut slopes = Vec::with_capacity(count * (count - 1) / 2);
+        for (index, (later, after)) in points.clone().enumerate() {
+            let before = points.clone().take(index);
             slopes.extend(before.map(|(earlier, before)| (after - before) / (later - earlier)));
         }
         let slope = accept(median(&mut slopes)?).ok()?;
         // Shifted along the slope to the last point's time.
-        let mut values: Vec<f64> =
-            self.points.iter().map(|(then, value)| value + slope * (at - then)).collect();
+        let mut values: Vec<f64> = points.map(|(then, value)| value + slope * (at - then)).collect();
         let value = accept(median(&mut values)?).ok()?;
         Some(Line { at, value, slope })
     }

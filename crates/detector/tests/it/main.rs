@@ -4,6 +4,7 @@
 mod controls;
 mod correlation;
 mod deviation;
+mod exhaustion;
 mod healthy;
 mod properties;
 mod restart;
