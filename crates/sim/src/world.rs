@@ -176,6 +176,14 @@ impl World {
         self
     }
 
+    /// Pods that a node holds, by name.
+    pub fn pods_on(&self, node: &str) -> Vec<ObjectRef> {
+        let cluster = self.lock();
+        let there =
+            cluster.pods.iter().filter(|(_, pod)| pod.node.as_deref() == Some(node) && pod.deleted.is_none());
+        there.map(|(object, _)| object.clone()).collect()
+    }
+
     fn keep(&self, manifest: Value) {
         if let Err(failure) = self.create(manifest) {
             self.lock().faults.mishaps.push(failure.to_string());

@@ -8,6 +8,7 @@ mod guard;
 mod interruption;
 mod outage;
 mod pipeline;
+mod quality;
 mod repair;
 mod safety;
 mod weather;
