@@ -6,6 +6,7 @@ mod config;
 #[cfg(debug_assertions)]
 mod crash_points;
 mod demo;
+mod eval;
 mod exit;
 mod late_cluster;
 mod logging;
@@ -48,6 +49,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
         }
         Command::Config(command) => settings_commands::config(command)?,
+        Command::Eval(args) => eval::eval(&args)?,
         Command::Demo(args) => return demo::demo(&args),
         Command::Run(args) => executor()?.block_on(run::run(args.config))?,
         Command::Status(args) => executor()?.block_on(client::status(&args))?,

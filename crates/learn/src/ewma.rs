@@ -55,6 +55,11 @@ impl Pace {
         }
         Ok(Pace { weight: 1.0 - 0.5_f64.powf(1.0 / half_life), clamp })
     }
+
+    /// Of a new value.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
 }
 
 impl Level {

@@ -7,8 +7,11 @@
 //! - [`ewma`]: level and scale of a series, exponentially forgetting, not carried away by outliers.
 //! - [`quantile`]: a quantile in constant memory.
 //! - [`seasonal`]: what a value usually is at this hour, if there is a season.
-//! - [`spot`]: how likely a value as high as this is.
+//! - [`spot`]: how rare a deviation is.
+//! - [`recurrence`]: how long ago the like was seen.
 //! - [`trend`]: where a series is going, and when it will be there.
+//! - [`scorer`]: all of these about one series: is this value news?
+//! - [`entity`]: many series, one score.
 //! - [`hysteresis`]: from "over the threshold now" to "on" and "off" without flapping.
 //!
 //! Whether it changed:
@@ -30,6 +33,7 @@
 
 pub mod adaptive_forest;
 pub mod adwin;
+pub mod entity;
 pub mod ewma;
 pub mod half_space_trees;
 pub mod hoeffding_tree;
@@ -37,8 +41,10 @@ pub mod hysteresis;
 pub mod mersenne;
 pub mod page_hinkley;
 pub mod quantile;
+pub mod recurrence;
 pub mod scale;
 pub mod scaled_trees;
+pub mod scorer;
 pub mod seasonal;
 pub mod snapshot;
 pub mod spot;

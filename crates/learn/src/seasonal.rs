@@ -1,155 +1,148 @@
-//! What a value usually is at this hour: a profile over the phases of a period, and whether there is one at all.
+//! What is usual at this time of the day and of the week.
 //!
-//! Each phase (say, each five minutes of a day) keeps an exponentially weighted mean over the periods. A profile
-//! is always there, a season is not: before a phase learns a value, its old mean is compared with the value, and
-//! only while the two correlate (an autocorrelation at the period, smoothed by the profile) is anything expected.
-//!
-//! The caller says which phase it is, so that a gap shifts nothing.
+//! A profile holds an expected value for each phase of its cycle: half hours of the day, hours of the week. It is
+//! trusted when its squared error, forgotten as slowly as everything else, is clearly below that of the plain level
+//! (for the week: below the best plainer one), which is the test for autocorrelation at that lag. A profile that has
+//! not proved itself in two weeks is dropped and rests as long; the one for the week is begun only when the one for
+//! the day has proved itself. So only a seasonal series pays for profiles, 1.1 KB at most.
 
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::{self, Snapshot, ensure};
-use crate::value::{Refused, accept, is_variance};
 
-/// Phases of a period, at most: a week of five minutes has 2,016.
-pub const MAX_PHASES: u16 = 4096;
-/// The correlation forgets over as many periods.
-const MEMORY: f64 = 4.0;
+const DAY: f64 = 86_400.0;
+const WEEK: f64 = 7.0 * DAY;
+const HALF_HOURS: usize = 48;
+const HOURS: usize = 168;
 
-/// What is chosen once.
+/// How seasons are learnt; shared by many series.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// 2 to [`MAX_PHASES`].
-    pub phases: u16,
-    /// Of the newest period in the profile, above 0 and up to 1.
-    pub weight: f64,
-    /// The least correlation, 0 to 1, with which the profile is believed.
-    pub support: f64,
+    /// A seasonal expectation is used when its squared error is below this share of the plainer one's: that is an
+    /// autocorrelation of about .6 at the lag.
+    pub gain: f64,
+    /// The least weight of a new value in its phase of the profile: some twenty values are remembered.
+    pub rate: f64,
+    /// Days that a profile may take to prove its worth before it is dropped, and rests before it is tried again.
+    pub trial: f64,
 }
 
-/// The profile of one series: 8 bytes a phase.
+impl Default for Options {
+    fn default() -> Self {
+        Options { gain: 0.8, rate: 0.05, trial: 14.0 }
+    }
+}
+
+/// Values expected at the phases of a cycle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Seasonal {
-    options: Options,
-    /// NaN where nothing was learnt.
-    profile: Vec<f64>,
-    /// Values compared with the profile.
-    compared: f64,
-    value: f64,
-    usual: f64,
-    value_variance: f64,
-    usual_variance: f64,
-    covariance: f64,
+struct Profile {
+    values: Box<[f32]>,
+    /// How many values each phase has learnt, up to 255.
+    counts: Box<[u8]>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum Error {
-    #[error("{0} phases; write 2 to {MAX_PHASES}")]
-    Phases(u16),
-    #[error("{name} {value} is out of its range")]
-    Number { name: &'static str, value: f64 },
-    #[error("phase {phase} of {phases}")]
-    Phase { phase: u16, phases: u16 },
-    #[error(transparent)]
-    Value(#[from] Refused),
-}
-
-impl Seasonal {
-    pub fn new(options: Options) -> Result<Self, Error> {
-        validate(&options)?;
-        Ok(Seasonal {
-            options,
-            profile: vec![f64::NAN; usize::from(options.phases)],
-            compared: 0.0,
-            value: 0.0,
-            usual: 0.0,
-            value_variance: 0.0,
-            usual_variance: 0.0,
-            covariance: 0.0,
-        })
+impl Profile {
+    fn new(phases: usize) -> Self {
+        Profile { values: vec![0.0; phases].into(), counts: vec![0; phases].into() }
     }
 
-    /// Takes in the value of a phase; what is refused changes nothing.
-    pub fn learn(&mut self, phase: u16, value: f64) -> Result<(), Error> {
-        let value = accept(value)?;
-        let old = self.at(phase)?;
-        let new = if old.is_nan() {
-            value
+    fn phase(&self, time: f64, cycle: f64) -> usize {
+        ((time.rem_euclid(cycle) / cycle * self.values.len() as f64) as usize).min(self.values.len() - 1)
+    }
+
+    fn expected(&self, time: f64, cycle: f64) -> Option<f64> {
+        let phase = self.phase(time, cycle);
+        (self.counts[phase] > 0).then(|| f64::from(self.values[phase]))
+    }
+
+    fn learn(&mut self, time: f64, cycle: f64, value: f64, residual: f64, rate: f64) {
+        let phase = self.phase(time, cycle);
+        let count = self.counts[phase].saturating_add(1);
+        self.counts[phase] = count;
+        if count == 1 {
+            self.values[phase] = single(value);
         } else {
-            self.compare(value, old);
-            old + self.options.weight * (value - old)
-        };
-        self.profile[usize::from(phase)] = new;
-        Ok(())
-    }
-
-    /// What a phase's value usually is; none where the phase was never learnt or the series has no such season.
-    pub fn expected(&self, phase: u16) -> Result<Option<f64>, Error> {
-        let usual = self.at(phase)?;
-        let believed = !usual.is_nan() && self.support() >= self.options.support;
-        Ok(believed.then_some(usual))
-    }
-
-    /// How much higher a value is than usual; none where nothing is expected.
-    pub fn residual(&self, phase: u16, value: f64) -> Result<Option<f64>, Error> {
-        let value = accept(value)?;
-        Ok(self.expected(phase)?.map(|usual| value - usual))
-    }
-
-    /// Correlation of values with the profile before them, −1 to 1; 0 until a whole period was compared.
-    pub fn support(&self) -> f64 {
-        let scale = self.value_variance.sqrt() * self.usual_variance.sqrt();
-        if self.compared < f64::from(self.options.phases) || scale <= 0.0 {
-            return 0.0;
+            let moved = f64::from(self.values[phase]) + (1.0 / f64::from(count)).max(rate) * residual;
+            self.values[phase] = single(moved);
         }
-        (self.covariance / scale).clamp(-1.0, 1.0)
     }
 
-    fn at(&self, phase: u16) -> Result<f64, Error> {
-        let phases = self.options.phases;
-        self.profile.get(usize::from(phase)).copied().ok_or(Error::Phase { phase, phases })
-    }
-
-    fn compare(&mut self, value: f64, usual: f64) {
-        self.compared += 1.0;
-        let weight = (1.0 / (MEMORY * f64::from(self.options.phases))).max(1.0 / self.compared);
-        let (by, usually) = (value - self.value, usual - self.usual);
-        self.value += weight * by;
-        self.usual += weight * usually;
-        let mix = |old: f64, product: f64| (1.0 - weight) * (old + weight * product);
-        self.value_variance = mix(self.value_variance, by * by);
-        self.usual_variance = mix(self.usual_variance, usually * usually);
-        self.covariance = mix(self.covariance, by * usually);
+    fn bytes(&self) -> usize {
+        self.values.len() * 4 + self.counts.len()
     }
 }
 
-impl Snapshot for Seasonal {
+/// The nearest single-precision number, never infinite.
+fn single(value: f64) -> f32 {
+    value.clamp(f64::from(f32::MIN), f64::from(f32::MAX)) as f32
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Season {
+    day: Option<Box<Profile>>,
+    week: Option<Box<Profile>>,
+    /// When the profile of the day was begun, or dropped.
+    since: f64,
+}
+
+/// Expected values by rising refinement: the level, for the day, for the week. Without a profile, the plainer one.
+pub type Expected = [f64; 3];
+
+impl Season {
+    pub fn expected(&self, time: f64, level: f64) -> Expected {
+        let day = self.day.as_ref().and_then(|day| day.expected(time, DAY)).unwrap_or(level);
+        let week = self.week.as_ref().and_then(|week| week.expected(time, WEEK)).unwrap_or(day);
+        [level, day, week]
+    }
+
+    /// Learns a value and its (clamped) residuals. `best` is the expectation in use.
+    pub fn learn(
+        &mut self,
+        time: f64,
+        value: f64,
+        residuals: [f64; 3],
+        best: usize,
+        first: bool,
+        options: &Options,
+    ) {
+        let trial = options.trial * DAY;
+        if first || (self.day.is_none() && time - self.since > trial) {
+            *self = Season { day: Some(Box::new(Profile::new(HALF_HOURS))), week: None, since: time };
+        } else if best > 0 {
+            self.since = time;
+            self.week.get_or_insert_with(|| Box::new(Profile::new(HOURS)));
+        } else if self.day.is_some() && time - self.since > trial {
+            *self = Season { since: time, ..Season::default() };
+        }
+        if let Some(day) = &mut self.day {
+            day.learn(time, DAY, value, residuals[1], options.rate);
+        }
+        if let Some(week) = &mut self.week {
+            week.learn(time, WEEK, value, residuals[2], options.rate);
+        }
+    }
+
+    /// Bytes on the heap.
+    pub fn bytes(&self) -> usize {
+        let of = |profile: &Option<Box<Profile>>| {
+            profile.as_ref().map_or(0, |some| size_of::<Profile>() + some.bytes())
+        };
+        of(&self.day) + of(&self.week)
+    }
+}
+
+impl Snapshot for Season {
     const KIND: [u8; 4] = *b"seas";
     const VERSION: u16 = 1;
 
     fn check(&self) -> Result<(), snapshot::Inconsistent> {
-        ensure(validate(&self.options).is_ok(), "no profile has such options")?;
-        ensure(self.profile.len() == usize::from(self.options.phases), "a mean for each phase")?;
-        let phases = self.profile.iter().all(|usual| usual.is_nan() || accept(*usual).is_ok());
-        ensure(phases, "a phase is infinite")?;
-        let means = accept(self.value).is_ok() && accept(self.usual).is_ok();
-        let squares = [self.value_variance, self.usual_variance, self.covariance.abs()];
-        let counted = self.compared.is_finite() && self.compared >= 0.0;
-        let sound = means && counted && squares.into_iter().all(is_variance);
-        ensure(sound, "the moments cannot come from values")
+        for (profile, phases) in [(&self.day, HALF_HOURS), (&self.week, HOURS)] {
+            let Some(profile) = profile else { continue };
+            let fits = profile.values.len() == phases && profile.counts.len() == phases;
+            ensure(fits, "a profile has another number of phases than its cycle")?;
+            ensure(profile.values.iter().all(|value| value.is_finite()), "an expected value is not finite")?;
+        }
+        ensure(self.since.is_finite(), "a time is not finite")
     }
-}
-
-fn validate(options: &Options) -> Result<(), Error> {
-    let Options { phases, weight, support } = *options;
-    if !(2..=MAX_PHASES).contains(&phases) {
-        return Err(Error::Phases(phases));
-    }
-    if !(weight > 0.0 && weight <= 1.0) {
-        return Err(Error::Number { name: "weight", value: weight });
-    }
-    if !(0.0..=1.0).contains(&support) {
-        return Err(Error::Number { name: "support", value: support });
-    }
-    Ok(())
 }

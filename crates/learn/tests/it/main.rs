@@ -12,7 +12,6 @@ mod mersenne;
 mod promises;
 mod quantile;
 mod scale;
-mod seasonal;
-mod spot;
+mod scorer;
 mod subject;
 mod trend;

@@ -11,9 +11,9 @@ use kubewise_learn::page_hinkley::{self, PageHinkley};
 use kubewise_learn::quantile::Quantile;
 use kubewise_learn::scale::{Scaler, Scaling};
 use kubewise_learn::scaled_trees::ScaledTrees;
-use kubewise_learn::seasonal::{self, Seasonal};
+use kubewise_learn::scorer::{self, Outcome, Scorer, Series};
 use kubewise_learn::snapshot::Snapshot;
-use kubewise_learn::spot::{self, Spot};
+use kubewise_learn::spot::{self, Tail};
 use kubewise_learn::trend::{Holt, TheilSen};
 
 pub(crate) trait Subject: Snapshot + Clone {
@@ -29,7 +29,7 @@ macro_rules! for_every_learner {
             kubewise_learn::ewma::Level, kubewise_learn::hysteresis::Hysteresis,
             kubewise_learn::mersenne::Mersenne, kubewise_learn::adwin::Adwin,
             kubewise_learn::page_hinkley::PageHinkley, kubewise_learn::quantile::Quantile,
-            kubewise_learn::spot::Spot, kubewise_learn::seasonal::Seasonal,
+            kubewise_learn::spot::Tail, kubewise_learn::scorer::Series,
             kubewise_learn::trend::Holt, kubewise_learn::trend::TheilSen,
             $crate::subject::MinMax, $crate::subject::WindowMinMax, $crate::subject::Standard,
             $crate::subject::WindowStandard, $crate::subject::AdaptiveStandard,
@@ -125,32 +125,29 @@ impl Subject for Quantile {
     }
 }
 
-impl Subject for Spot {
+impl Subject for Tail {
     fn fresh() -> Self {
-        Spot::new(spot::Options { warm: 50, below: 0.8, ..spot::Options::default() }).unwrap()
+        Tail::default()
     }
 
-    fn feed(&mut self, at: usize, number: f64) -> Option<Vec<f64>> {
-        let shifted = if at < 200 { number } else { number + 3.0 };
-        self.learn(shifted).ok()?;
-        let tail = self.tail(shifted).unwrap();
-        assert!((spot::MIN_TAIL..=1.0).contains(&tail), "{tail}");
-        Some(vec![tail, self.level(1e-4).unwrap_or(0.0)])
+    fn feed(&mut self, _at: usize, number: f64) -> Option<Vec<f64>> {
+        let rarity = self.observe(number.is_finite().then_some(number)?.abs(), &spot::Options::default());
+        assert!((0.0..400.0).contains(&rarity), "{rarity}");
+        Some(vec![rarity])
     }
 }
 
-impl Subject for Seasonal {
+impl Subject for Series {
     fn fresh() -> Self {
-        Seasonal::new(seasonal::Options { phases: 7, weight: 0.3, support: 0.3 }).unwrap()
+        Series::default()
     }
 
     fn feed(&mut self, at: usize, number: f64) -> Option<Vec<f64>> {
-        let phase = (at % 7) as u16;
-        let value = number + f64::from(phase);
-        let residual = self.residual(phase, value).ok()?;
-        self.learn(phase, value).ok()?;
-        assert!(self.support().abs() <= 1.0);
-        Some(vec![residual.unwrap_or(-1.0), self.support()])
+        let scorer = Scorer::new(scorer::Options { warm_up: 10, ..scorer::Options::default() }).unwrap();
+        let verdict = scorer.observe(self, at as f64 * 3600.0, number);
+        assert!((0.0..=1.0).contains(&verdict.score) && (0.0..=1.0).contains(&verdict.p), "{verdict:?}");
+        let told = vec![verdict.score, verdict.p, verdict.expected, verdict.deviation];
+        (verdict.outcome != Outcome::Ignored).then_some(told)
     }
 }
 
