@@ -122,8 +122,9 @@ impl fmt::Display for Reason {
 pub enum DetectorKind {
     /// A deterministic rule for a known failure.
     Rule,
-    /// The robust z of a series.
-    RobustZ,
+    /// A value that is rare for its series.
+    #[serde(alias = "RobustZ")]
+    Scorer,
     /// The trend of a series.
     Trend,
 }

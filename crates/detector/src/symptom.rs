@@ -62,7 +62,7 @@ impl Symptom {
     pub(crate) fn detector(&self) -> DetectorKind {
         match (self.reason, &self.measure) {
             (Reason::Exhaustion, _) => DetectorKind::Trend,
-            (_, Some(_)) => DetectorKind::RobustZ,
+            (_, Some(_)) => DetectorKind::Scorer,
             (_, None) => DetectorKind::Rule,
         }
     }

@@ -260,6 +260,11 @@ impl Series {
         best
     }
 
+    /// For a series that is to be like this one: what was learnt, without its last moment.
+    pub fn heir(&self) -> Self {
+        Series { last: f64::MIN, ..self.clone() }
+    }
+
     /// Samples taken in.
     pub fn count(&self) -> u32 {
         self.count
