@@ -261,6 +261,7 @@ impl Series {
     }
 
     /// For a series that is to be like this one: what was learnt, without its last moment.
+    #[must_use]
     pub fn heir(&self) -> Self {
         Series { last: f64::MIN, ..self.clone() }
     }

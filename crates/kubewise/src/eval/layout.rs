@@ -74,7 +74,9 @@ pub(super) fn read(layout: Layout, folder: &Path) -> Result<Vec<Group>> {
             each(files.into_iter().filter(|file| stem(file).is_some()), |file| series(folder, file))?
         }
         Layout::Smd | Layout::Asd => {
-            let tests = files.iter().filter(|file| stem(file).is_some_and(|stem| stem.ends_with(".test")));
+            let is_test =
+                |file: &&PathBuf| stem(file).is_some_and(|stem| stem.strip_suffix(".test").is_some());
+            let tests = files.iter().filter(is_test);
             each(tests.cloned(), |file| machine(folder, file))?
         }
         Layout::Nezha => days(folder, &files)?,
