@@ -10,6 +10,7 @@ pub mod anomaly;
 pub mod document;
 pub mod event;
 pub mod failure;
+pub mod guard;
 pub mod health;
 pub mod id;
 pub mod incident;

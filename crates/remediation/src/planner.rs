@@ -3,6 +3,7 @@
 mod settle;
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::id::PlanId;
 use kubewise_core::plan::{
     Author, Disposition, Mode, Operation, PlanStatus, PlanStep, RemediationPlan, SafetyConstraint,
@@ -91,7 +92,10 @@ pub fn recheck(
     if fresh.firing().next().is_none() {
         return refuse("Premise", "nothing fires any more".into());
     }
-    if let Operation::Write { uid: meant, changes, .. } = &planned.operation {
+    // Another object than the workload is for the rules to judge.
+    if let Operation::Write { object, uid: meant, changes, .. } = &planned.operation
+        && *object == plan.workload
+    {
         if *meant != uid {
             return refuse("Premise", format!("{} is another object of that name now", plan.workload));
         }
@@ -105,7 +109,9 @@ pub fn recheck(
     }
     // A person may lower the mode at any time; approval by a person stands above the mode, observe does not.
     let mode = effective_mode(options, workload, fresh.namespace.as_ref());
-    if mode == Mode::Observe || (mode < Mode::Auto && plan.decided_by.is_none()) {
+    let observes = mode == Mode::Observe && options.guards.stands(Guard::Observe);
+    let undecided = mode == Mode::Propose && plan.decided_by.is_none();
+    if observes || (undecided && options.guards.stands(Guard::Approval)) {
         return refuse("Mode", format!("the mode of {} is {mode} now", plan.workload));
     }
     let revisions = Revisions::of(fresh);
@@ -227,9 +233,9 @@ impl Maker<'_> {
         let mode = effective_mode(self.options, self.workload, self.evidence.namespace.as_ref())
             .min(playbook.max_mode);
         let status = match mode {
-            Mode::Observe => PlanStatus::Observed,
-            Mode::Propose => PlanStatus::Proposed,
-            Mode::Auto => PlanStatus::Approved,
+            Mode::Observe if self.options.guards.stands(Guard::Observe) => PlanStatus::Observed,
+            Mode::Propose if self.options.guards.stands(Guard::Approval) => PlanStatus::Proposed,
+            Mode::Observe | Mode::Propose | Mode::Auto => PlanStatus::Approved,
         };
         let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
         let reasoning = format!("{} So: {}.", playbook.reasoning.told(scope), told.join(", then "));

@@ -13,6 +13,7 @@ mod scope;
 use std::collections::BTreeMap;
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::id::PlanId;
 use kubewise_core::plan::{FieldChange, Mode, Operation, PlanStep, SafetyConstraint};
 use kubewise_core::{ObjectRef, Period, Timestamp};
@@ -57,6 +58,9 @@ pub struct Options {
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
+    /// All, except where a test took one out.
+    #[serde(skip)]
+    pub guards: Guards,
 }
 
 impl Default for Options {
@@ -74,6 +78,7 @@ impl Default for Options {
             storm_minimum: 5,
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
+            guards: Guards::default(),
         }
     }
 }
@@ -186,22 +191,22 @@ fn not_before(until: Timestamp, finding: impl Into<String>) -> Finding {
 type Rule = fn(&Case<'_>) -> Finding;
 
 /// Every rule, in the order in which a person would ask.
-const RULES: &[(&str, Rule)] = &[
-    ("ProtectedNamespace", scope::protected_namespace),
-    ("OwnHierarchy", scope::own_hierarchy),
-    ("FieldOwnership", ownership::field_ownership),
-    ("OwnRevision", revision::own_revision),
-    ("RevisionStillThere", revision::revision_still_there),
-    ("RecreateStrategy", revision::recreate_strategy),
-    ("NeverToZero", limits::never_to_zero),
-    ("NoStatefulSetScaleDown", limits::no_stateful_set_scale_down),
-    ("LimitBounds", limits::limit_bounds),
-    ("Evictions", scope::evictions),
-    ("Attempts", pace::attempts),
-    ("Cooldown", pace::cooldown),
-    ("Concurrency", pace::concurrency),
-    ("DisruptionBudget", pace::disruption_budget),
-    ("Storm", pace::storm),
+const RULES: &[(Guard, Rule)] = &[
+    (Guard::ProtectedNamespace, scope::protected_namespace),
+    (Guard::OwnHierarchy, scope::own_hierarchy),
+    (Guard::FieldOwnership, ownership::field_ownership),
+    (Guard::OwnRevision, revision::own_revision),
+    (Guard::RevisionStillThere, revision::revision_still_there),
+    (Guard::RecreateStrategy, revision::recreate_strategy),
+    (Guard::NeverToZero, limits::never_to_zero),
+    (Guard::NoStatefulSetScaleDown, limits::no_stateful_set_scale_down),
+    (Guard::LimitBounds, limits::limit_bounds),
+    (Guard::Evictions, scope::evictions),
+    (Guard::Attempts, pace::attempts),
+    (Guard::Cooldown, pace::cooldown),
+    (Guard::Concurrency, pace::concurrency),
+    (Guard::DisruptionBudget, pace::disruption_budget),
+    (Guard::Storm, pace::storm),
 ];
 
 /// What all rules said of a case.
@@ -216,8 +221,8 @@ pub(crate) struct Judgement {
 /// Holds a case against every rule; `what` names it in refusals.
 pub(crate) fn judge(case: &Case<'_>, what: &str) -> Judgement {
     let mut judgement = Judgement::default();
-    for (rule, check) in RULES {
-        let rule = (*rule).to_owned();
+    for (guard, check) in RULES.iter().filter(|(guard, _)| case.options.guards.stands(*guard)) {
+        let rule = guard.to_string();
         match check(case) {
             Ok(finding) => judgement.constraints.push(SafetyConstraint { rule, finding }),
             Err(Objection { finding, until }) => {

@@ -19,6 +19,7 @@ mod words;
 
 use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::document::Document;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::id::{PlanId, SagaId};
 use kubewise_core::incident::{Chapter, StoryEntry};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
@@ -84,6 +85,7 @@ pub enum Report {
 #[derive(Clone, Debug)]
 pub struct Saga {
     plan: RemediationPlan,
+    guards: Guards,
     locks: Vec<ObjectRef>,
     epoch: Epoch,
     /// The number of the next entry.
@@ -149,13 +151,16 @@ enum Purpose {
 
 impl Saga {
     /// Begins to execute a plan. Its first entry takes the locks: every object that a step writes.
-    pub fn open(plan: RemediationPlan, epoch: Epoch, now: Timestamp) -> Self {
+    pub fn open(plan: RemediationPlan, guards: Guards, epoch: Epoch, now: Timestamp) -> Self {
         let mut locks: Vec<ObjectRef> =
             plan.actions.iter().filter_map(|step| step.operation.writes()).cloned().collect();
         locks.sort();
         locks.dedup();
+        if !guards.stands(Guard::Locks) {
+            locks.clear();
+        }
         let body = JournalBody::Opened { plan: Box::new(plan.clone()), locks: locks.clone() };
-        let mut saga = Saga::at_rest(plan, locks, epoch, now);
+        let mut saga = Saga::at_rest(plan, guards, locks, epoch, now);
         saga.append(body, now);
         saga
     }
@@ -165,10 +170,17 @@ impl Saga {
         SagaId::derive(&[plan])
     }
 
-    fn at_rest(plan: RemediationPlan, locks: Vec<ObjectRef>, epoch: Epoch, opened_at: Timestamp) -> Self {
+    fn at_rest(
+        plan: RemediationPlan,
+        guards: Guards,
+        locks: Vec<ObjectRef>,
+        epoch: Epoch,
+        opened_at: Timestamp,
+    ) -> Self {
         Saga {
             progress: Progress::new(Saga::id_of(&plan.id), &plan, opened_at),
             plan,
+            guards,
             locks,
             epoch,
             sequence: 0,
@@ -244,6 +256,10 @@ impl Saga {
         &self.past
     }
 
+    fn stands(&self, guard: Guard) -> bool {
+        self.guards.stands(guard)
+    }
+
     fn ask(&mut self, effect: Effect, doing: Doing) {
         self.effect = Some(effect);
         self.doing = doing;
@@ -272,7 +288,9 @@ impl Saga {
 
     fn appended(&mut self, entry: JournalEntry, result: Result<(), Failure>, now: Timestamp) {
         let opening = self.sequence == 0;
-        match result {
+        match result
+            .or_else(|failure| if self.stands(Guard::JournalBeforeAct) { Err(failure) } else { Ok(()) })
+        {
             Ok(()) => {
                 self.tries = 0;
                 self.in_doubt = false;
@@ -352,7 +370,8 @@ impl Saga {
     fn called(&mut self, reason: String, result: Result<(), Failure>, now: Timestamp) {
         let again = result.err().filter(Failure::is_transient);
         if !again.is_some_and(|failure| self.retry(&failure, Next::CallForHelp(reason.clone()), now)) {
-            self.close(Outcome::Stuck, reason, now);
+            let locked = self.stands(Guard::StuckKeepsLocks);
+            self.close(if locked { Outcome::Stuck } else { Outcome::HandedOver }, reason, now);
         }
     }
 

@@ -3,6 +3,8 @@
 
 mod documentation;
 mod guard;
+#[cfg(feature = "guard-mutation")]
+mod guards;
 mod interruption;
 mod outage;
 mod pipeline;

@@ -35,6 +35,8 @@ pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) store: MemoryStore,
     pub(crate) policy: policy::Options,
+    /// Instead of the built-in playbooks.
+    pub(crate) playbook: Option<String>,
     pub(crate) simulation: Simulation,
 }
 
@@ -69,7 +71,7 @@ impl Scene {
         }
         let policy = policy::Options { mode, ..policy::Options::default() };
         let simulation = Simulation::new(world.clone());
-        Scene { world, store: MemoryStore::default(), policy, simulation }
+        Scene { world, store: MemoryStore::default(), policy, playbook: None, simulation }
     }
 
     /// A process that has watched the healthy cluster for a while.
@@ -135,7 +137,10 @@ impl Scene {
         let setup = Setup {
             options,
             policy: self.policy.clone(),
-            playbooks: Playbooks::builtin(),
+            playbooks: self
+                .playbook
+                .as_ref()
+                .map_or_else(Playbooks::builtin, |text| Playbooks::load(&[("test.yaml", text)]).unwrap()),
             catalogue: catalogue(),
             detector: kubewise_detector::Options::default(),
             retention: Period::from_mins(30 * 24 * 60),

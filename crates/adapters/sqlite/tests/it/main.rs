@@ -4,6 +4,8 @@
 
 mod build;
 mod crash;
+#[cfg(feature = "guard-mutation")]
+mod guards;
 mod journal;
 mod opening;
 mod records;
