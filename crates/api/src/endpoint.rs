@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::access::{Access, Guard};
 use crate::api::Api;
 use crate::problem::{ParameterError, Problem};
-use crate::{plans, records, system};
+use crate::{pause, plans, records, system};
 
 /// How a type describes itself.
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -93,6 +93,7 @@ pub(crate) fn all() -> Vec<Endpoint> {
     let mut all = system::endpoints();
     all.extend(records::endpoints());
     all.extend(plans::endpoints());
+    all.extend(pause::endpoints());
     all
 }
 

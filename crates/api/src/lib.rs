@@ -8,6 +8,7 @@ mod api;
 mod endpoint;
 mod filter;
 mod openapi;
+mod pause;
 mod plans;
 mod problem;
 mod records;

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 const NAMELESS: &str = "api";
 /// Both are kept for ever in the plan and shown in its story.
 const LONGEST_NAME: usize = 100;
-const LONGEST_REASON: usize = 2_000;
+pub(crate) const LONGEST_REASON: usize = 2_000;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -96,11 +96,11 @@ async fn reject(
     Ok(Json(api.control.reject(&PlanId::from(id.as_str()), &by, reason).await?))
 }
 
-fn name(by: Option<String>) -> Result<String, Problem> {
+pub(crate) fn name(by: Option<String>) -> Result<String, Problem> {
     by.map_or(Ok(NAMELESS.into()), |by| said("by", &by, LONGEST_NAME).map(Into::into))
 }
 
-fn said<'a>(field: &str, text: &'a str, longest: usize) -> Result<&'a str, Problem> {
+pub(crate) fn said<'a>(field: &str, text: &'a str, longest: usize) -> Result<&'a str, Problem> {
     let text = text.trim();
     match text.chars().count() {
         0 => Err(Problem::body(format!("`{field}` is empty"))),

@@ -82,6 +82,16 @@ guards! {
         DisruptionBudget,
         /// When too much is unhealthy, the cause is elsewhere: only observing goes on.
         Storm,
+        /// While nothing can be measured, nothing is begun.
+        Telemetry,
+        /// Nothing is begun in a change freeze.
+        Freeze,
+        /// Nothing is begun while a person has paused KubeWise.
+        Pause,
+        /// A plan is no longer than a person can read.
+        PlanSize,
+        /// What cannot be undone comes last, and once.
+        IrreversibleLast,
     }
     Saga {
         /// Every write tests the uid of the object that is meant.
@@ -110,6 +120,8 @@ guards! {
         Locks,
         /// Only a field that still holds our value is put back.
         UndoOnlyOurs,
+        /// Ownership and protection are asked before an undo as well.
+        CheckBeforeUndo,
         /// What did no harm is not undone for lack of success.
         UndoOnlyForHarm,
         /// What replaced something that was itself failing is kept when a later step fails.

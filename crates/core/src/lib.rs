@@ -17,6 +17,7 @@ pub mod incident;
 pub mod journal;
 pub mod metric;
 pub mod object;
+pub mod pause;
 pub mod period;
 pub mod plan;
 pub mod port;

@@ -13,6 +13,7 @@ use crate::anomaly::AnomalyRecord;
 use crate::event::EventRecord;
 use crate::incident::Incident;
 use crate::object::ObjectRef;
+use crate::pause::Pause;
 use crate::plan::RemediationPlan;
 
 /// Fields of a newer minor version, kept as they came so that writing the record back loses nothing.
@@ -89,6 +90,8 @@ pub enum Record {
     Action(ExecutedActionRecord),
     /// A revision of a workload that was seen available.
     Revision(HealthyRevision),
+    /// A person's word that nothing shall be begun.
+    Pause(Pause),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -100,16 +103,18 @@ pub enum RecordKind {
     Plan,
     Action,
     Revision,
+    Pause,
 }
 
 impl RecordKind {
-    pub const ALL: [RecordKind; 6] = [
+    pub const ALL: [RecordKind; 7] = [
         RecordKind::Event,
         RecordKind::Anomaly,
         RecordKind::Incident,
         RecordKind::Plan,
         RecordKind::Action,
         RecordKind::Revision,
+        RecordKind::Pause,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -120,6 +125,7 @@ impl RecordKind {
             RecordKind::Plan => "plan",
             RecordKind::Action => "action",
             RecordKind::Revision => "revision",
+            RecordKind::Pause => "pause",
         }
     }
 }
@@ -195,6 +201,15 @@ impl Record {
                 incident: None,
                 closed: true,
             },
+            Record::Pause(pause) => Index {
+                kind: RecordKind::Pause,
+                id: pause.id(),
+                time: pause.since,
+                workload: None,
+                status: Some(if pause.in_force() { "Paused" } else { "Resumed" }.into()),
+                incident: None,
+                closed: !pause.in_force(),
+            },
         }
     }
 
@@ -206,6 +221,7 @@ impl Record {
             Record::Plan(plan) => serde_json::to_value(plan),
             Record::Action(action) => serde_json::to_value(action),
             Record::Revision(revision) => serde_json::to_value(revision),
+            Record::Pause(pause) => serde_json::to_value(pause),
         }
     }
 
@@ -217,6 +233,7 @@ impl Record {
             RecordKind::Plan => Record::Plan(serde_json::from_str(document)?),
             RecordKind::Action => Record::Action(serde_json::from_str(document)?),
             RecordKind::Revision => Record::Revision(serde_json::from_str(document)?),
+            RecordKind::Pause => Record::Pause(serde_json::from_str(document)?),
         })
     }
 }

@@ -37,6 +37,10 @@ pub(crate) enum Command {
     Approve(ApproveArgs),
     /// Refuse a proposed plan
     Reject(RejectArgs),
+    /// Begin nothing until `resume`, also after a restart; harm is still undone
+    Pause(PauseArgs),
+    /// Take the pause back
+    Resume(ClientArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -179,6 +183,18 @@ pub(crate) struct RejectArgs {
     /// Why; kept in the story
     #[arg(long, default_value = "no reason given")]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// Why; shown to whoever asks for the status
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Who pauses
+    #[arg(long, env = "USER")]
+    pub(crate) by: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }

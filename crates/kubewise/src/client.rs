@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::cli::{ApproveArgs, ClientArgs, Format, RecordArgs, RecordCommand, RejectArgs};
+use crate::cli::{ApproveArgs, ClientArgs, Format, PauseArgs, RecordArgs, RecordCommand, RejectArgs};
 use crate::exit::{Ended, Exit};
 
 /// People wait at the terminal: longer than this is as good as no answer.
@@ -50,6 +50,20 @@ pub(crate) async fn reject(args: &RejectArgs) -> Result<()> {
     let path = format!("/api/v1/plans/{}/reject", args.plan);
     let plan = Api::new(&args.client)?.post(&path, &json!({ "reason": args.reason })).await?;
     print(args.client.output, &plan, |_| format!("plan {} rejected", args.plan))
+}
+
+pub(crate) async fn pause(args: &PauseArgs) -> Result<()> {
+    let mut body = json!({ "reason": args.reason });
+    if let Some(by) = args.by.as_deref().filter(|by| !by.trim().is_empty()) {
+        body["by"] = json!(by);
+    }
+    let pause = Api::new(&args.client)?.post("/api/v1/pause", &body).await?;
+    print(args.client.output, &pause, |_| "paused: nothing is begun until `kubewise resume`".into())
+}
+
+pub(crate) async fn resume(args: &ClientArgs) -> Result<()> {
+    let pause = Api::new(args)?.post("/api/v1/resume", &json!({})).await?;
+    print(args.output, &pause, |_| "resumed".into())
 }
 
 /// Prints for people by `table`, for scripts as it came.

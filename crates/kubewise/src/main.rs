@@ -58,6 +58,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Events(args) => executor()?.block_on(client::records("events", &args))?,
         Command::Approve(args) => executor()?.block_on(client::approve(&args))?,
         Command::Reject(args) => executor()?.block_on(client::reject(&args))?,
+        Command::Pause(args) => executor()?.block_on(client::pause(&args))?,
+        Command::Resume(args) => executor()?.block_on(client::resume(&args))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -115,8 +115,10 @@ pub fn recheck(
         return refuse("Mode", format!("the mode of {} is {mode} now", plan.workload));
     }
     let revisions = Revisions::of(fresh);
+    // Before the first step the plan is judged as the whole that it is.
+    let steps = if step == 0 { plan.actions.as_slice() } else { std::slice::from_ref(planned) };
     let case = Case {
-        steps: std::slice::from_ref(planned),
+        steps,
         evidence: fresh,
         workload,
         object: &plan.workload,
@@ -130,6 +132,31 @@ pub fn recheck(
         Some(refusal) => Err(refusal),
         None => Ok(()),
     }
+}
+
+/// Why a step must not be undone, if so: by now somebody else owns its fields, or its namespace is protected.
+pub fn forbids_undo(
+    plan: &RemediationPlan,
+    step: usize,
+    fresh: &Evidence,
+    options: &Options,
+    surroundings: &Surroundings,
+    now: Timestamp,
+) -> Option<String> {
+    let (planned, workload) = (plan.actions.get(step)?, fresh.workload.as_ref()?);
+    let revisions = Revisions::of(fresh);
+    let case = Case {
+        steps: std::slice::from_ref(planned),
+        evidence: fresh,
+        workload,
+        object: &plan.workload,
+        revisions: &revisions,
+        options,
+        surroundings,
+        plan: &plan.id,
+        now,
+    };
+    policy::forbids_undo(&case)
 }
 
 /// Whether the status speaks of an older spec: then revision and pods do not belong together yet.

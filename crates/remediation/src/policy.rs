@@ -3,12 +3,14 @@
 //! Each rule is one function, and every rule is in one table (`RULES`). A rule says what it found, also when
 //! it finds nothing wrong: the plan keeps that as proof.
 
+mod freeze;
 mod limits;
 mod ownership;
 mod pace;
 mod revision;
 mod room;
 mod scope;
+mod shape;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::revision::Revisions;
 
+pub use freeze::{Cron, Freeze, NotACron};
 pub(crate) use limits::memory_cap;
 pub(crate) use revision::made_by_us;
 
@@ -58,6 +61,8 @@ pub struct Options {
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
+    /// Times in which nothing is begun. What was begun goes on, and harm is undone.
+    pub freezes: Vec<Freeze>,
     /// All, except where a test took one out.
     #[serde(skip)]
     pub guards: Guards,
@@ -78,6 +83,7 @@ impl Default for Options {
             storm_minimum: 5,
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
+            freezes: Vec::new(),
             guards: Guards::default(),
         }
     }
@@ -95,6 +101,10 @@ pub struct Surroundings {
     pub workloads_with_incident: u32,
     /// The namespace KubeWise itself runs in, if in the cluster.
     pub own_namespace: Option<String>,
+    /// Who paused KubeWise, and why.
+    pub paused: Option<String>,
+    /// What is wrong with the telemetry, if nothing can be measured.
+    pub blind: Option<String>,
 }
 
 /// A rule that forbids something, and what it found.
@@ -207,7 +217,16 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::Concurrency, pace::concurrency),
     (Guard::DisruptionBudget, pace::disruption_budget),
     (Guard::Storm, pace::storm),
+    (Guard::Telemetry, pace::telemetry),
+    (Guard::Freeze, freeze::freeze),
+    (Guard::Pause, pace::pause),
+    (Guard::PlanSize, shape::plan_size),
+    (Guard::IrreversibleLast, shape::irreversible_last),
 ];
+
+/// The rules that hold for an undo as well: what is whose, and what is nobody's to touch. How much and how often does
+/// not keep harm from being undone.
+const RULES_OF_UNDO: [Guard; 2] = [Guard::ProtectedNamespace, Guard::FieldOwnership];
 
 /// What all rules said of a case.
 #[derive(Debug, Default)]
@@ -216,6 +235,15 @@ pub(crate) struct Judgement {
     pub(crate) refusals: Vec<Refusal>,
     /// When the last of the temporary refusals may pass.
     pub(crate) until: Option<Timestamp>,
+}
+
+/// The first rule that forbids an undo, and what it found.
+pub(crate) fn forbids_undo(case: &Case<'_>) -> Option<String> {
+    let mut rules = RULES.iter().filter(|(guard, _)| RULES_OF_UNDO.contains(guard));
+    rules.find_map(|(guard, check)| {
+        let objection = check(case).err().filter(|_| case.options.guards.stands(Guard::CheckBeforeUndo))?;
+        Some(format!("{}: {}", guard, objection.finding))
+    })
 }
 
 /// Holds a case against every rule; `what` names it in refusals.

@@ -48,6 +48,8 @@ pub enum Effect {
     /// Hold the plan (or, from the second step on, the step) against policy with fresh evidence. By
     /// `Input::Checked`.
     Check { step: usize },
+    /// Hold the undo of a step against ownership and protection. By `Input::UndoChecked`.
+    CheckUndo { step: usize },
     /// Read an object. By `Input::Read`.
     Read { object: ObjectRef },
     /// Perform once. By `Input::Performed`.
@@ -66,6 +68,8 @@ pub enum Input {
     Appended(Result<(), Failure>),
     /// `Err` holds the finding of the rule that forbids it.
     Checked(Result<(), String>),
+    /// The finding of the rule that forbids it, if one does.
+    UndoChecked(Result<Option<String>, Failure>),
     Read(Result<Option<Document>, Failure>),
     Performed(Result<Performed, Failure>),
     Measured(Result<Indicators, Failure>),
@@ -112,6 +116,7 @@ enum Doing {
     Appending(Box<JournalEntry>),
     Pausing(Next),
     Checking(usize),
+    CheckingUndo(usize),
     Reading(Purpose),
     /// Raises the fence, then goes on with the purpose.
     Fencing(Purpose),
@@ -134,6 +139,7 @@ enum Doing {
 enum Next {
     Append(Box<JournalEntry>),
     Check(usize),
+    CheckUndo(usize),
     Read(Purpose),
     Tell(usize),
     Measure,
@@ -208,6 +214,7 @@ impl Saga {
             (Doing::Appending(entry), Input::Appended(result)) => self.appended(*entry, result, now),
             (Doing::Pausing(next), Input::Elapsed) => self.go_on(next, now),
             (Doing::Checking(step), Input::Checked(result)) => self.checked(step, result, now),
+            (Doing::CheckingUndo(step), Input::UndoChecked(result)) => self.undo_checked(step, result, now),
             (Doing::Reading(purpose), Input::Read(result)) => self.read(purpose, result, now),
             (Doing::Fencing(purpose), Input::Performed(result)) => self.fenced(purpose, result, now),
             (Doing::Trying(step), Input::Performed(result)) => self.tried(step, result, now),
@@ -351,7 +358,7 @@ impl Saga {
             Rest::Succeeded(_) => self.watch(now),
             Rest::Verified(phase, verdict) => self.verified(phase, verdict, now),
             Rest::Failed { failure, .. } => self.failed(&failure, now),
-            Rest::UndoStarted(step) => self.look(Purpose::Undo(step)),
+            Rest::UndoStarted(step) => self.check_undo(step),
             Rest::Settled => self.unwind(now),
             Rest::UndoFailed { step, failure } => {
                 let deed = &self.plan.actions[step].description;
@@ -379,6 +386,7 @@ impl Saga {
         match next {
             Next::Append(entry) => self.ask(Effect::Append((*entry).clone()), Doing::Appending(entry)),
             Next::Check(step) => self.check(step, now),
+            Next::CheckUndo(step) => self.check_undo(step),
             Next::Read(purpose) => self.look(purpose),
             Next::Tell(step) => self.tell(step),
             Next::Measure => self.ask(Effect::Measure, Doing::Measuring),

@@ -241,6 +241,7 @@ async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &Cancellati
     Some(match effect {
         Effect::Append(entry) => Input::Appended(ports.journal.append(&entry).await),
         Effect::Check { step } => Input::Checked(check(shared, saga, step).await),
+        Effect::CheckUndo { step } => Input::UndoChecked(check_undo(shared, saga, step).await),
         Effect::Read { object } => Input::Read(ports.reader.get(&object).await),
         Effect::Perform { request, dry_run } => {
             Input::Performed(ports.actor.perform(&request, dry_run).await)
@@ -271,6 +272,14 @@ async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), String> 
     let surroundings = gather::surroundings(shared, &plan.workload);
     planner::recheck(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now())
         .map_err(|refusal| format!("{}: {}", refusal.rule, refusal.finding))
+}
+
+/// Ownership and protection with fresh evidence, just before an undo.
+async fn check_undo(shared: &Shared, saga: &Saga, step: usize) -> Result<Option<String>, Failure> {
+    let plan = saga.plan();
+    let Some(evidence) = gather::evidence(shared, &plan.incident, false).await? else { return Ok(None) };
+    let surroundings = gather::surroundings(shared, &plan.workload);
+    Ok(planner::forbids_undo(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now()))
 }
 
 fn unread(failure: &Failure) -> String {

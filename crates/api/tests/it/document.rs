@@ -50,6 +50,7 @@ async fn every_documented_operation_is_routed_and_every_promised_one_documented(
         promised.insert(format!("get /api/v1/{collection}/{{id}}"));
     }
     promised.extend(["approve", "reject"].map(|verb| format!("post /api/v1/plans/{{id}}/{verb}")));
+    promised.extend(["pause", "resume"].map(|word| format!("post /api/v1/{word}")));
     assert_eq!(documented, promised);
 }
 

@@ -99,6 +99,20 @@ fn forbids(budget: &Document, pod: &Document) -> bool {
         && state.match_labels.iter().all(|(key, value)| pod.label(key) == Some(value))
 }
 
+pub(super) fn telemetry(case: &Case<'_>) -> Finding {
+    match &case.surroundings.blind {
+        Some(what) => not_before(LOOK_AGAIN.after(case.now), format!("nothing can be measured: {what}")),
+        None => Ok("the outcome can be measured".into()),
+    }
+}
+
+pub(super) fn pause(case: &Case<'_>) -> Finding {
+    match &case.surroundings.paused {
+        Some(who) => not_before(LOOK_AGAIN.after(case.now), format!("KubeWise is paused {who}")),
+        None => Ok("nobody paused KubeWise".into()),
+    }
+}
+
 pub(super) fn storm(case: &Case<'_>) -> Finding {
     let (all, ill) = (case.surroundings.workloads, case.surroundings.workloads_with_incident);
     let share = f64::from(ill) / f64::from(all.max(1));

@@ -76,6 +76,30 @@ impl Saga {
         }
     }
 
+    /// Whose the fields are may have changed since they were written; what belongs to another by now stays.
+    pub(super) fn check_undo(&mut self, step: usize) {
+        self.ask(Effect::CheckUndo { step }, Doing::CheckingUndo(step));
+    }
+
+    pub(super) fn undo_checked(
+        &mut self,
+        step: usize,
+        result: Result<Option<String>, Failure>,
+        now: Timestamp,
+    ) {
+        match result {
+            Ok(Some(reason)) if self.stands(Guard::CheckBeforeUndo) => {
+                self.append(JournalBody::UndoSkipped { step, reason }, now);
+            }
+            Ok(_) => self.look(Purpose::Undo(step)),
+            Err(failure) => {
+                if !failure.is_transient() || !self.retry(&failure, Next::CheckUndo(step), now) {
+                    self.append(JournalBody::UndoFailed { step, failure }, now);
+                }
+            }
+        }
+    }
+
     /// Puts back the fields that still hold our value.
     pub(super) fn put_back(&mut self, step: usize, document: Option<&Document>, now: Timestamp) {
         let Some(document) = document else {

@@ -63,7 +63,7 @@ impl Saga {
         let worse_before = std::mem::replace(&mut self.watch.was_worse, verdict == Verdict::Worse);
         match verdict {
             Verdict::Worse if worse_before || !self.stands(Guard::WorseTwice) => {
-                self.conclude(verdict, reasons, now)
+                self.conclude(verdict, reasons, now);
             }
             Verdict::Worse => self.pause(MEASURE_EVERY.after(now), Next::Measure),
             Verdict::Improved if self.progress.improved_at.is_none() || self.has_settled(now) => {

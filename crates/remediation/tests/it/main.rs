@@ -7,6 +7,8 @@ mod planning;
 #[cfg(test)]
 mod playbooks;
 #[cfg(test)]
+mod quiet;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod saga;

@@ -145,6 +145,21 @@ fn a_repair_that_harms_is_undone() {
 }
 
 #[test]
+fn harm_is_undone_also_in_a_freeze_and_a_pause() {
+    let mut world = World::new(harms);
+    let mut saga = world.successor(&harming(), Epoch(1));
+    while world.entries().last() != Some(&"Succeeded") {
+        let effect = saga.poll_effect().unwrap();
+        let input = world.perform(&effect, Fate::Normal);
+        saga.handle(input, world.now);
+    }
+    world.forbidden = Some("Pause: by a person".into());
+    world.drive(&mut saga, |_| Fate::Normal);
+    assert_eq!(world.outcome(), Some(Outcome::RolledBack));
+    assert_eq!(world.field(&cart(), "/spec/image"), json!("v2"));
+}
+
+#[test]
 fn harm_is_undone_newest_first_and_what_cannot_be_undone_is_told() {
     let mut world = World::new(harms);
     world.run(plan(vec![raise_maximum(), roll_back(), evict()], partly()));

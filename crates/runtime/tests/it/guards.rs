@@ -8,11 +8,11 @@ use kubewise_core::guard::{Guard, Guards, Place};
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::{JournalBody, JournalEntry};
 use kubewise_core::plan::{Action, FieldChange, Mode, Operation, PlanStatus, RemediationPlan};
-use kubewise_core::port::RecordStore;
+use kubewise_core::port::{Control, RecordStore};
 use kubewise_core::record::{Extra, Record, SchemaVersion};
 use kubewise_core::request::PatchOperation;
 use kubewise_core::{Kind, Period};
-use kubewise_sim::{Change, CrashPoint, Workload};
+use kubewise_sim::{Change, CrashPoint, Gap, Workload};
 use serde_json::{Value, json};
 
 use crate::pipeline::{OTHERS, Run, Scene, cart, deployment};
@@ -226,6 +226,64 @@ const SCENARIOS: &[Scenario] = &[
             stage.scene.pass(Period::from_mins(1));
             stage.crash_on();
             stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::Telemetry,
+        fault: "no query is answered while a workload crashes",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.begin();
+            stage.scene.change(Change::Telemetry(Some(Gap::Unavailable)));
+            stage.scene.pass(Period::from_mins(2));
+            stage.crash_on();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::Freeze,
+        fault: "a workload crashes in a change freeze",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            let freeze = json!({ "name": "release week", "cron": "* * * * *", "namespaces": ["shop"] });
+            stage.scene.policy.freezes = vec![serde_json::from_value(freeze).unwrap()];
+            stage.crash();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::Pause,
+        fault: "a person paused KubeWise, it was restarted, and a workload crashes",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.begin();
+            let handle = stage.run.take().unwrap().handle;
+            let limit = Period::from_secs(1).after(stage.scene.world.now());
+            let pause = async move { handle.pause("ada", "the provider moves house").await };
+            stage.scene.simulation.complete(limit, pause).unwrap().unwrap();
+            stage.scene.simulation.kill();
+            stage.run = Some(stage.start());
+            stage.crash_on();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::PlanSize,
+        fault: "a stored plan was altered to have eleven steps",
+        play: |guards| altered(guards, |plan, _| plan.actions = vec![plan.actions[0].clone(); 11]),
+    },
+    Scenario {
+        guard: Guard::IrreversibleLast,
+        fault: "a stored plan was altered to evict a pod first",
+        play: |guards| {
+            altered(guards, |plan, scene| {
+                let pod = &scene.world.pods_of(&cart())[0];
+                let mut step = plan.actions[0].clone();
+                step.action.name = "EvictPod".into();
+                step.operation = Operation::Evict { pod: pod.object().unwrap(), uid: pod.uid().unwrap() };
+                step.reversible = false;
+                plan.actions.insert(0, step);
+            })
         },
     },
     Scenario {

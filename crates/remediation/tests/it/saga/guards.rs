@@ -152,6 +152,17 @@ const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
+        guard: Guard::CheckBeforeUndo,
+        fault: "a tool took the field over between the act and the undo",
+        play: |guards| {
+            let undo_forbidden = Some("FieldOwnership: Argo CD manages it".into());
+            let mut world = World { guards, undo_forbidden, ..World::new(harms) };
+            world.run(harming());
+            holds(&world, "/spec/image", &json!("v1"))?;
+            ended(&world, Outcome::HandedOver)
+        },
+    },
+    Scenario {
         guard: Guard::UndoOnlyForHarm,
         fault: "a repair that neither helps nor harms",
         play: |guards| {

@@ -148,6 +148,8 @@ pub(crate) struct World {
     pub(crate) telemetry_until: Option<Timestamp>,
     /// The finding of policy, from the next check on.
     pub(crate) forbidden: Option<String>,
+    /// The finding of ownership or protection before an undo.
+    pub(crate) undo_forbidden: Option<String>,
     /// Values that KubeWise gave to fields, in order, and pods that it evicted.
     pub(crate) writes: Vec<String>,
     pub(crate) reports: Vec<Report>,
@@ -178,6 +180,7 @@ impl World {
             unjournalled: Vec::new(),
             telemetry_until: None,
             forbidden: None,
+            undo_forbidden: None,
             writes: Vec::new(),
             reports: Vec::new(),
             notices: Vec::new(),
@@ -240,6 +243,9 @@ impl World {
         match effect {
             Effect::Append(entry) => Input::Appended(self.fated(fate, |world| world.append(entry))),
             Effect::Check { .. } => Input::Checked(self.forbidden.clone().map_or(Ok(()), Err)),
+            Effect::CheckUndo { .. } => {
+                Input::UndoChecked(self.fated(fate, |world| Ok(world.undo_forbidden.clone())))
+            }
             Effect::Read { object } => {
                 Input::Read(self.fated(fate, |world| Ok(world.objects.get(object).cloned().map(Document))))
             }
@@ -301,7 +307,8 @@ impl World {
         let last = self.journal.last().map(|entry| &entry.body);
         let begun = matches!(last, Some(JournalBody::Started { .. } | JournalBody::UndoStarted { .. }));
         let prepared = matches!(last, Some(JournalBody::Prepared { .. }));
-        if !begun && !(prepared && is_fence(request)) {
+        let journalled = begun || (prepared && is_fence(request));
+        if !journalled {
             self.unjournalled.push(format!("{request:?} after {:?}", self.entries()));
         }
     }

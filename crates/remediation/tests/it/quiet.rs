@@ -1,0 +1,101 @@
+//! What keeps KubeWise still, and what does not keep it from undoing harm.
+
+use kubewise_core::plan::{Operation, RemediationPlan};
+use kubewise_remediation::planner;
+use kubewise_remediation::policy::Freeze;
+use serde_json::{Value, json};
+
+use crate::fixture::{World, crash_loop, line, now};
+
+fn freeze(value: Value) -> Freeze {
+    serde_json::from_value(value).unwrap()
+}
+
+fn forbidden(plan: &RemediationPlan, world: &World) -> Option<String> {
+    let World { evidence, options, surroundings } = world;
+    planner::recheck(plan, 0, evidence, options, surroundings, now()).err().map(|refusal| refusal.rule)
+}
+
+fn undo_forbidden(plan: &RemediationPlan, world: &World) -> Option<String> {
+    let World { evidence, options, surroundings } = world;
+    planner::forbids_undo(plan, 0, evidence, options, surroundings, now())
+}
+
+type Change = fn(&mut World);
+
+/// Each makes a plan wait, and stops one that was made before; none keeps harm from being undone.
+const STILL: &[(&str, Change)] = &[
+    ("Freeze", |w| w.options.freezes.push(freeze(json!({ "name": "noon", "cron": "* 12 * * *" })))),
+    ("Freeze", |w| {
+        let dates =
+            json!({ "name": "sale", "from": "2026-03-01T00:00:00Z", "until": "2026-03-02T00:00:00Z" });
+        w.options.freezes.push(freeze(dates));
+    }),
+    ("Pause", |w| w.surroundings.paused = Some("by ada: the provider moves house".into())),
+    ("Telemetry", |w| w.surroundings.blind = Some("no query is answered".into())),
+    ("Cooldown", |w| w.did("ScaleWorkload", "11:59:00", json!({}), Vec::new())),
+    ("Storm", |w| w.surroundings.workloads_with_incident = 19),
+];
+
+#[test]
+fn what_keeps_it_still_lets_it_wait_but_never_keeps_harm_from_being_undone() {
+    let plan = crash_loop().plan();
+    for (rule, change) in STILL {
+        let mut world = crash_loop();
+        change(&mut world);
+        assert_eq!(line(&world.decide()), format!("wait for {rule}"));
+        assert_eq!(forbidden(&plan, &world).as_deref(), Some(*rule));
+        assert_eq!(undo_forbidden(&plan, &world), None, "{rule}");
+    }
+}
+
+#[test]
+fn a_freeze_elsewhere_or_at_another_time_stops_nothing() {
+    for other in [
+        json!({ "name": "elsewhere", "cron": "* * * * *", "namespaces": ["bank"] }),
+        json!({ "name": "morning", "cron": "* 0-11 * * *" }),
+        json!({ "name": "gone", "until": "2026-03-01T12:00:00Z" }),
+        json!({ "name": "to come", "from": "2026-03-01T12:00:01Z" }),
+    ] {
+        let mut world = crash_loop();
+        world.options.freezes.push(freeze(other.clone()));
+        assert_eq!(line(&world.decide()), "act RolloutUndo as Approved", "{other}");
+    }
+}
+
+#[test]
+fn what_belongs_to_another_by_now_is_not_undone() {
+    let plan = crash_loop().plan();
+    assert_eq!(undo_forbidden(&plan, &crash_loop()), None);
+    let cases: [(&str, Change); 4] = [
+        ("FieldOwnership", |w| {
+            w.annotate("argocd.argoproj.io/tracking-id", "shop:apps/Deployment:shop/cart");
+        }),
+        ("FieldOwnership", |w| w.annotate("meta.helm.sh/release-name", "cart")),
+        ("ProtectedNamespace", |w| w.options.protected_namespaces.push("shop".into())),
+        ("ProtectedNamespace", |w| w.surroundings.own_namespace = Some("shop".into())),
+    ];
+    for (rule, change) in cases {
+        let mut world = crash_loop();
+        change(&mut world);
+        let found = undo_forbidden(&plan, &world).unwrap_or_default();
+        assert!(found.starts_with(rule), "{rule}: {found}");
+    }
+}
+
+#[test]
+fn a_plan_is_judged_as_the_whole_that_it_is() {
+    let world = crash_loop();
+    let plan = world.plan();
+    let long = RemediationPlan { actions: vec![plan.actions[0].clone(); 11], ..plan.clone() };
+    assert_eq!(forbidden(&long, &world).as_deref(), Some("PlanSize"));
+    let pod = &world.evidence.pods[0];
+    let mut evict = plan.actions[0].clone();
+    evict.operation = Operation::Evict { pod: pod.object().unwrap(), uid: pod.uid().unwrap() };
+    evict.action.name = "EvictPod".into();
+    evict.reversible = false;
+    let first = RemediationPlan { actions: vec![evict.clone(), plan.actions[0].clone()], ..plan.clone() };
+    assert_eq!(forbidden(&first, &world).as_deref(), Some("IrreversibleLast"));
+    let last = RemediationPlan { actions: vec![plan.actions[0].clone(), evict], ..plan };
+    assert_eq!(forbidden(&last, &world), None);
+}
