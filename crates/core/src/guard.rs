@@ -54,7 +54,9 @@ guards! {
     Policy {
         /// The cluster's own namespaces, KubeWise's own and configured ones are never written.
         ProtectedNamespace,
-        /// Only the incident's workload and its pods are touched.
+        /// A step is exactly what its action means here and now.
+        Lowering,
+        /// Only the incident's workload, its pods and what refers to it are touched.
         OwnHierarchy,
         /// A field that something else reconciles is never written.
         FieldOwnership,

@@ -1,6 +1,7 @@
 //! The registry of action types. Each is one pure module that knows its parameters, when it makes sense, and
 //! which fields it changes; adding one touches its module and one line here.
 
+mod change_autoscaler;
 mod evict_pod;
 mod notify;
 mod rollout_restart;
@@ -21,6 +22,7 @@ use crate::revision::Revisions;
 
 /// Every action type.
 pub const REGISTRY: &[ActionType] = &[
+    ActionType::of::<change_autoscaler::ChangeAutoscaler>(),
     ActionType::of::<evict_pod::EvictPod>(),
     ActionType::of::<notify::Notify>(),
     ActionType::of::<rollout_restart::RolloutRestart>(),
@@ -138,6 +140,29 @@ impl Premise<'_> {
         };
         unavailable.min(desired)
     }
+}
+
+/// A change of fields of another object than the workload, one that refers to it.
+fn write_beside(
+    document: &Document,
+    action: Action,
+    changes: Vec<FieldChange>,
+    description: String,
+) -> Result<PlanStep, Unmet> {
+    let (object, uid) = identity(document)?;
+    let operation = Operation::Write { object, uid, subresource: None, changes };
+    Ok(PlanStep { action, operation, description, reversible: true, disruption: 0 })
+}
+
+fn identity(document: &Document) -> Result<(ObjectRef, Uid), Unmet> {
+    let unreadable = |error: kubewise_core::document::NotAnObject| Unmet(error.to_string());
+    Ok((document.object().map_err(unreadable)?, document.uid().map_err(unreadable)?))
+}
+
+/// A leaf field of a document becomes another; nothing if it is that already.
+fn change(document: &Document, path: &str, after: Value) -> Option<FieldChange> {
+    let before = document.0.pointer(path).filter(|before| !before.is_null()).cloned();
+    (before.as_ref() != Some(&after)).then(|| FieldChange { path: path.into(), before, after: Some(after) })
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -82,8 +82,7 @@ pub fn recheck(
     let Some(planned) = plan.actions.get(step) else {
         return refuse("Premise", format!("the plan has no step {step}"));
     };
-    let Some((workload, uid)) = fresh.workload.as_ref().and_then(|found| Some((found, found.uid().ok()?)))
-    else {
+    let Some(workload) = fresh.workload.as_ref().filter(|found| found.uid().is_ok()) else {
         return refuse("Premise", format!("{} is no longer there", plan.workload));
     };
     if workload.text("/metadata/deletionTimestamp").is_some() {
@@ -92,18 +91,17 @@ pub fn recheck(
     if fresh.firing().next().is_none() {
         return refuse("Premise", "nothing fires any more".into());
     }
-    // Another object than the workload is for the rules to judge.
+    // An object that is not known is for the rules to refuse.
     if let Operation::Write { object, uid: meant, changes, .. } = &planned.operation
-        && *object == plan.workload
+        && let Some(document) = fresh.document(object)
     {
-        if *meant != uid {
-            return refuse("Premise", format!("{} is another object of that name now", plan.workload));
+        if document.uid().is_ok_and(|found| found != *meant) {
+            return refuse("Premise", format!("{object} is another object of that name now"));
         }
-        // After a crash the step may have been done already: then the fields hold what it wrote.
-        let done = changes.iter().all(|change| workload.0.pointer(&change.path) == change.after.as_ref());
         let changed =
-            changes.iter().find(|change| !done && workload.0.pointer(&change.path) != change.before.as_ref());
-        if let Some(change) = changed {
+            changes.iter().find(|change| document.0.pointer(&change.path) != change.before.as_ref());
+        // After a crash the step may have been done already: then the fields hold what it wrote.
+        if let Some(change) = changed.filter(|_| !policy::is_done(changes, document)) {
             return refuse("Premise", format!("{} was changed meanwhile", change.path));
         }
     }

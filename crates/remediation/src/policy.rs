@@ -4,6 +4,7 @@
 //! it finds nothing wrong: the plan keeps that as proof.
 
 mod freeze;
+mod intent;
 mod limits;
 mod ownership;
 mod pace;
@@ -25,6 +26,7 @@ use crate::evidence::Evidence;
 use crate::revision::Revisions;
 
 pub use freeze::{Cron, Freeze, NotACron};
+pub(crate) use intent::is_done;
 pub(crate) use limits::memory_cap;
 pub(crate) use revision::made_by_us;
 
@@ -151,15 +153,21 @@ pub(crate) struct Case<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// Every field that is written; guards, which write nothing, are left out.
+    /// Every field of the workload that is written.
     fn changes(&self) -> impl Iterator<Item = &'a FieldChange> {
-        self.steps
-            .iter()
-            .flat_map(|step| match &step.operation {
-                Operation::Write { changes, .. } => changes.as_slice(),
-                Operation::Evict { .. } | Operation::Notify { .. } => &[],
-            })
-            .filter(|change| change.before != change.after)
+        let workload = self.object;
+        self.writes().filter(move |(object, _)| *object == workload).map(|(_, change)| change)
+    }
+
+    /// Every field that is written, of whatever object; fields that are only tested are left out.
+    fn writes(&self) -> impl Iterator<Item = (&'a ObjectRef, &'a FieldChange)> {
+        let of_step = |step: &'a PlanStep| match &step.operation {
+            Operation::Write { object, changes, .. } => {
+                Some(changes.iter().map(move |change| (object, change)))
+            }
+            Operation::Evict { .. } | Operation::Notify { .. } => None,
+        };
+        self.steps.iter().filter_map(of_step).flatten().filter(|(_, change)| change.before != change.after)
     }
 
     fn changes_template(&self) -> bool {
@@ -222,6 +230,7 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::Pause, pace::pause),
     (Guard::PlanSize, shape::plan_size),
     (Guard::IrreversibleLast, shape::irreversible_last),
+    (Guard::Lowering, intent::lowering),
 ];
 
 /// The rules that hold for an undo as well: what is whose, and what is nobody's to touch. How much and how often does

@@ -85,9 +85,10 @@ impl Saga {
     fn resume(&mut self, other_leader: bool, now: Timestamp) {
         self.doing = Doing::Finished;
         self.in_doubt = matches!(self.progress.rest, Rest::Started(_));
-        self.fence_first = other_leader
-            && self.stands(Guard::FenceFirst)
-            && (self.progress.rest.begun().is_some() || matches!(self.progress.rest, Rest::UndoStarted(_)));
+        let writes = |step: usize| matches!(self.plan.actions[step].operation, Operation::Write { .. });
+        let under_way = self.progress.rest.begun().is_some_and(writes)
+            || matches!(self.progress.rest, Rest::UndoStarted(_));
+        self.fence_first = other_leader && under_way && self.stands(Guard::FenceFirst);
         match self.progress.rest.begun() {
             Some(step) if matches!(self.plan.actions[step].operation, Operation::Notify { .. }) => {
                 self.check(step, now);

@@ -93,7 +93,9 @@ fn a_plan_is_judged_as_the_whole_that_it_is() {
     let mut evict = plan.actions[0].clone();
     evict.operation = Operation::Evict { pod: pod.object().unwrap(), uid: pod.uid().unwrap() };
     evict.action.name = "EvictPod".into();
+    evict.action.parameters = json!({ "pod": pod.text("/metadata/name") });
     evict.reversible = false;
+    evict.disruption = 1;
     let first = RemediationPlan { actions: vec![evict.clone(), plan.actions[0].clone()], ..plan.clone() };
     assert_eq!(forbidden(&first, &world).as_deref(), Some("IrreversibleLast"));
     let last = RemediationPlan { actions: vec![plan.actions[0].clone(), evict], ..plan };

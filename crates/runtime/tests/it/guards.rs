@@ -37,17 +37,25 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         guard: Guard::OwnHierarchy,
-        fault: "a stored plan was altered to scale another workload",
+        fault: "a playbook changes the autoscaler of another workload",
         play: |guards| {
-            altered(guards, |plan, scene| {
-                let document = scene.world.get(&deployment(OTHERS[0])).unwrap();
-                plan.actions[0].action.name = "ScaleWorkload".into();
-                plan.actions[0].operation = Operation::Write {
-                    object: deployment(OTHERS[0]),
-                    uid: document.uid().unwrap(),
-                    subresource: None,
-                    changes: vec![field("/spec/replicas", json!(2), json!(1))],
+            let bounds = json!({ "autoscaler": OTHERS[0], "maxReplicas": 8 });
+            let mut stage = Stage::new(guards).playbook("ChangeAutoscaler", &bounds);
+            stage.scene.world.autoscaler(&deployment(OTHERS[0]), 1, 5, 80);
+            stage.crash();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::Lowering,
+        fault: "a stored plan was altered to run another image",
+        play: |guards| {
+            altered(guards, |plan, _| {
+                let Operation::Write { changes, .. } = &mut plan.actions[0].operation else {
+                    panic!("it writes")
                 };
+                *changes = vec![field(IMAGE, json!("shop/cart:2-crash"), json!("evil/miner:1"))];
+                plan.actions[0].action.name = "SetResources".into();
             })
         },
     },
@@ -182,11 +190,8 @@ const SCENARIOS: &[Scenario] = &[
             let mut running = 0_u32;
             let mut most = 0;
             for entry in in_time(&stage.scene) {
-                match entry.body {
-                    JournalBody::Opened { .. } => running += 1,
-                    JournalBody::Closed { .. } => running -= 1,
-                    _ => {}
-                }
+                running += u32::from(matches!(entry.body, JournalBody::Opened { .. }));
+                running -= u32::from(matches!(entry.body, JournalBody::Closed { .. }));
                 most = most.max(running);
             }
             assert!(most > 0, "something is repaired");
@@ -280,8 +285,10 @@ const SCENARIOS: &[Scenario] = &[
                 let pod = &scene.world.pods_of(&cart())[0];
                 let mut step = plan.actions[0].clone();
                 step.action.name = "EvictPod".into();
+                step.action.parameters = json!({ "pod": pod.text("/metadata/name") });
                 step.operation = Operation::Evict { pod: pod.object().unwrap(), uid: pod.uid().unwrap() };
                 step.reversible = false;
+                step.disruption = 1;
                 plan.actions.insert(0, step);
             })
         },

@@ -23,6 +23,11 @@ const MANY: usize = 400;
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
+        guard: Guard::Lowering,
+        fault: "a thousand plans that somebody altered in the store",
+        play: |guards| crate::hostile::attack(guards, 1_000).map(drop).map_err(Breach),
+    },
+    Scenario {
         guard: Guard::UidTest,
         fault: "the object is deleted and made again between the look and the write",
         play: |guards| {
@@ -65,9 +70,8 @@ const SCENARIOS: &[Scenario] = &[
         fault: "the journal cannot be written",
         play: |guards| {
             let mut world = World { guards, ..World::new(helps) };
-            driven(&mut world, helping(), |effect| match effect {
-                Effect::Append(_) => Fate::Unavailable,
-                _ => Fate::Normal,
+            driven(&mut world, helping(), |effect| {
+                if matches!(effect, Effect::Append(_)) { Fate::Unavailable } else { Fate::Normal }
             });
             let unjournalled = world.unjournalled.clone();
             safe(unjournalled.is_empty(), || format!("not journalled: {}", unjournalled[0]))?;
@@ -80,9 +84,8 @@ const SCENARIOS: &[Scenario] = &[
         play: |guards| {
             let mut world = World { guards, ..World::new(|_| indicators(3, 3)) };
             let raise = write(cart(), &[("/spec/memory", Value::Null, json!("1024Mi"))]);
-            driven(&mut world, plan(vec![raise], partly()), |effect| match effect {
-                Effect::Perform { dry_run: false, .. } => Fate::DoneUnanswered,
-                _ => Fate::Normal,
+            driven(&mut world, plan(vec![raise], partly()), |effect| {
+                if acts(effect) { Fate::DoneUnanswered } else { Fate::Normal }
             });
             ended(&world, Outcome::Succeeded)
         },
@@ -92,10 +95,13 @@ const SCENARIOS: &[Scenario] = &[
         fault: "the act is done and its answer lost",
         play: |guards| {
             let mut world = World { guards, ..World::new(helps) };
-            driven(&mut world, helping(), |effect| match effect {
-                Effect::Perform { dry_run: false, .. } => Fate::DoneUnanswered,
-                _ => Fate::Normal,
-            });
+            driven(
+                &mut world,
+                helping(),
+                |effect| {
+                    if acts(effect) { Fate::DoneUnanswered } else { Fate::Normal }
+                },
+            );
             ended(&world, Outcome::Succeeded)
         },
     },
@@ -105,12 +111,9 @@ const SCENARIOS: &[Scenario] = &[
         play: |guards| {
             let mut world = World { guards, ..World::new(helps) };
             let mut sent = 0;
-            driven(&mut world, helping(), |effect| match effect {
-                Effect::Perform { dry_run: false, .. } => {
-                    sent += 1;
-                    Fate::LostUnanswered
-                }
-                _ => Fate::Normal,
+            driven(&mut world, helping(), |effect| {
+                sent += usize::from(acts(effect));
+                if acts(effect) { Fate::LostUnanswered } else { Fate::Normal }
             });
             safe(sent <= 3, || format!("it was sent {sent} times"))
         },
@@ -178,8 +181,8 @@ const SCENARIOS: &[Scenario] = &[
             let mut world = World { guards, ..World::new(harms) };
             let mut writes = 0;
             driven(&mut world, plan(vec![scale(), roll_back()], partly()), |effect| {
-                writes += usize::from(matches!(effect, Effect::Perform { dry_run: false, .. }));
-                let second = matches!(effect, Effect::Perform { dry_run: false, .. }) && writes == 2;
+                writes += usize::from(acts(effect));
+                let second = acts(effect) && writes == 2;
                 if second { Fate::Rejected(Rejection::Invalid) } else { Fate::Normal }
             });
             holds(&world, "/spec/replicas", &json!(3))
@@ -239,7 +242,7 @@ const SCENARIOS: &[Scenario] = &[
             let mut world = World { guards, ..World::new(harms) };
             let mut writes = 0;
             driven(&mut world, harming(), |effect| {
-                writes += usize::from(matches!(effect, Effect::Perform { dry_run: false, .. }));
+                writes += usize::from(acts(effect));
                 let undo = matches!(effect, Effect::Perform { .. }) && writes == 2;
                 if undo { Fate::Rejected(Rejection::Forbidden) } else { Fate::Normal }
             });
@@ -247,6 +250,10 @@ const SCENARIOS: &[Scenario] = &[
         },
     },
 ];
+
+fn acts(effect: &Effect) -> bool {
+    matches!(effect, Effect::Perform { dry_run: false, .. })
+}
 
 fn written(world: &World, expected: &[&str]) -> Result<(), Breach> {
     safe(world.writes == expected, || format!("written: {:?}", world.writes))
