@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Pause(PauseArgs),
     /// Take the pause back
     Resume(ClientArgs),
+    /// Check, try and explain playbooks; touches no cluster
+    #[command(subcommand)]
+    Playbook(PlaybookCommand),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -197,6 +200,30 @@ pub(crate) struct PauseArgs {
     pub(crate) by: Option<String>,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlaybookCommand {
+    /// Tell every fault of the playbooks of a directory
+    Check {
+        /// Where the playbooks are
+        directory: PathBuf,
+    },
+    /// Tell what would be tried for an example of trouble, such as CrashLoopBackOff
+    Test {
+        reason: String,
+        /// Playbooks besides the built-in ones
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
+    /// Tell what there is: playbooks in the order in which they are tried, and the actions that they may name
+    Explain {
+        /// Only this playbook or action
+        name: Option<String>,
+        /// Playbooks besides the built-in ones
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod late_cluster;
 mod logging;
+mod playbook_commands;
 mod playbooks;
 mod run;
 mod settings_commands;
@@ -48,6 +49,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
         }
         Command::Config(command) => settings_commands::config(command)?,
+        Command::Playbook(command) => playbook_commands::playbook(command)?,
         Command::Demo(args) => return demo::demo(&args),
         Command::Run(args) => executor()?.block_on(run::run(args.config))?,
         Command::Status(args) => executor()?.block_on(client::status(&args))?,

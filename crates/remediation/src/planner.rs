@@ -1,12 +1,14 @@
 //! From evidence to a plan in which nothing is left to choose, or to the reason why there is none yet.
 
+mod patch_file;
 mod settle;
 
 use kubewise_core::document::Document;
 use kubewise_core::guard::Guard;
 use kubewise_core::id::PlanId;
 use kubewise_core::plan::{
-    Author, Disposition, Mode, Operation, PlanStatus, PlanStep, RemediationPlan, SafetyConstraint,
+    Author, Disposition, EvidenceItem, Mode, Operation, PlanStatus, PlanStep, RemediationPlan,
+    SafetyConstraint,
 };
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::{ObjectRef, Period, Timestamp, Uid};
@@ -176,6 +178,14 @@ struct Maker<'a> {
     now: Timestamp,
 }
 
+/// A candidate that a rule forbids.
+struct Declined {
+    refusals: Vec<Refusal>,
+    until: Option<Timestamp>,
+    /// For whoever owns the fields.
+    patch: Option<String>,
+}
+
 /// A candidate that every rule allows.
 struct Allowed {
     id: PlanId,
@@ -186,6 +196,7 @@ struct Allowed {
 impl Maker<'_> {
     fn decide(&self, matching: &[&Playbook], scope: &Scope) -> Decision {
         let mut refused = Vec::new();
+        let mut patches = Vec::new();
         let mut later: Option<Timestamp> = None;
         for playbook in matching {
             for candidate in playbook.candidates.iter().filter(|candidate| candidate.applies(scope)) {
@@ -194,7 +205,8 @@ impl Maker<'_> {
                         let plan = Box::new(self.act(playbook, scope, allowed));
                         return Decision::Plan { plan, refused };
                     }
-                    Err((refusals, until)) => {
+                    Err(Declined { refusals, until, patch }) => {
+                        patches.extend(patch);
                         if refusals.iter().all(|refusal| refusal.temporary) {
                             later = [later, until].into_iter().flatten().min();
                         }
@@ -208,7 +220,7 @@ impl Maker<'_> {
                 refused.iter().find(|refusal| refusal.temporary).map(|refusal| refusal.finding.clone());
             return Decision::Wait { until, reason: reason.unwrap_or_default(), refused };
         }
-        let plan = Box::new(self.hand_over(matching.first().copied(), scope, &refused));
+        let plan = Box::new(self.hand_over(matching.first().copied(), scope, &refused, patches));
         Decision::Plan { plan, refused }
     }
 
@@ -217,11 +229,11 @@ impl Maker<'_> {
         playbook: &Playbook,
         candidate: &Candidate,
         scope: &Scope,
-    ) -> Result<Allowed, (Vec<Refusal>, Option<Timestamp>)> {
+    ) -> Result<Allowed, Declined> {
         let name = candidate.action.name;
         let unmet = |finding: String| {
             let refusal = Refusal { what: name.into(), rule: "Premise".into(), finding, temporary: false };
-            (vec![refusal], None)
+            Declined { refusals: vec![refusal], until: None, patch: None }
         };
         let parameters = candidate.parameters(scope).map_err(unmet)?;
         let id = self.id(playbook.name.as_str(), &format!("{name} {parameters}"));
@@ -250,7 +262,11 @@ impl Maker<'_> {
         if judgement.refusals.is_empty() {
             Ok(Allowed { id, constraints: judgement.constraints, steps })
         } else {
-            Err((judgement.refusals, judgement.until))
+            // If all that stands in the way is that the fields are another's, that other can do it.
+            let others =
+                judgement.refusals.iter().all(|refusal| refusal.rule == Guard::FieldOwnership.as_str());
+            let patch = others.then(|| patch_file::patch_file(&steps)).flatten();
+            Err(Declined { refusals: judgement.refusals, until: judgement.until, patch })
         }
     }
 
@@ -277,7 +293,13 @@ impl Maker<'_> {
     }
 
     /// Nothing safe is known to do: a person is told what is known, and what was refused why.
-    fn hand_over(&self, playbook: Option<&Playbook>, scope: &Scope, refused: &[Refusal]) -> RemediationPlan {
+    fn hand_over(
+        &self,
+        playbook: Option<&Playbook>,
+        scope: &Scope,
+        refused: &[Refusal],
+        patches: Vec<String>,
+    ) -> RemediationPlan {
         let summary = &self.evidence.incident.summary;
         let (name, root_cause, mut reasoning) = match playbook {
             Some(playbook) => {
@@ -293,8 +315,18 @@ impl Maker<'_> {
             rule: refusal.rule.clone(),
             finding: format!("refused {}: {}", refusal.what, refusal.finding),
         };
+        let mut evidence = self.evidence.items();
+        if !patches.is_empty() {
+            reasoning.push_str(" The patch for whoever owns the fields is in the evidence of this plan.");
+        }
+        evidence.extend((1..).zip(patches).map(|(number, text)| EvidenceItem {
+            id: format!("patch-{number}"),
+            source: "KubeWise".into(),
+            text,
+        }));
         RemediationPlan {
             reasoning,
+            evidence,
             safety_constraints: refused.iter().map(constraint).collect(),
             ..self.base(name, root_cause, playbook)
         }

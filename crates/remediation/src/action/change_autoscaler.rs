@@ -5,9 +5,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Lower, Premise, Unmet, change, write_beside};
+use super::{Lower, Premise, Risk, Unmet, change, write_beside};
 
-/// What is left out stays as it is.
+/// Change the bounds of the autoscaler that scales the workload. What is left out stays as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ChangeAutoscaler {
@@ -21,6 +21,7 @@ pub(super) struct ChangeAutoscaler {
 
 impl Lower for ChangeAutoscaler {
     const NAME: &'static str = "ChangeAutoscaler";
+    const RISK: Risk = Risk::Low;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let name = &self.autoscaler;

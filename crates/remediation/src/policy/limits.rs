@@ -13,7 +13,7 @@ use crate::evidence::Evidence;
 
 const REPLICAS: &str = "/spec/replicas";
 pub(super) const RESOURCES: [&str; 2] = ["memory", "cpu"];
-/// A load that needs more than twice the replicas at once is looked at by a person.
+/// Whoever needs more than twice the replicas or storage at once is looked at by a person.
 const MOST_AT_ONCE: u32 = 2;
 /// Quotas of these scopes do not count the pods of a workload that serves.
 const OTHER_SCOPES: [&str; 2] = ["BestEffort", "Terminating"];
@@ -52,6 +52,13 @@ pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
             return never(format!("{object} would go from {before} to {after} replicas at once"));
         }
         most = most.max(after);
+    }
+    for (object, change) in case.writes().filter(|(object, _)| object.kind == Kind::PersistentVolumeClaim) {
+        let size = |value: &Option<Value>| value.as_ref()?.as_str().and_then(quantity::parse);
+        let (before, after) = (size(&change.before), size(&change.after));
+        if before.is_none_or(|before| after.is_none_or(|after| after > before * f64::from(MOST_AT_ONCE))) {
+            return never(format!("{object} would grow to more than {MOST_AT_ONCE} times its size at once"));
+        }
     }
     let growth = Growth {
         before: Pod::of(case.workload.0.pointer(TEMPLATE)),

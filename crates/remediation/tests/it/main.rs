@@ -1,6 +1,8 @@
 //! Remediation at its face.
 
 #[cfg(test)]
+mod actions;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile;
