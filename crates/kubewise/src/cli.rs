@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Check, try and explain playbooks; touches no cluster
     #[command(subcommand)]
     Playbook(PlaybookCommand),
+    /// Look through the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -223,6 +226,19 @@ pub(crate) enum PlaybookCommand {
         /// Playbooks besides the built-in ones
         #[arg(long)]
         directory: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Tell whether any entry was changed, removed or inserted, and the chain's newest hash
+    Verify {
+        /// The store's file
+        #[arg(long, value_name = "FILE", default_value = "kubewise.db")]
+        store: PathBuf,
+        /// A hash that an earlier run gave: it must be in the chain
+        #[arg(long, value_name = "HASH")]
+        noted: Option<String>,
     },
 }
 

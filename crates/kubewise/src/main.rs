@@ -1,5 +1,6 @@
 //! KubeWise: the index of what the program can do.
 
+mod audit;
 mod cli;
 mod client;
 mod config;
@@ -49,6 +50,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
         }
         Command::Config(command) => settings_commands::config(command)?,
+        Command::Audit(command) => audit::audit(command)?,
         Command::Playbook(command) => playbook_commands::playbook(command)?,
         Command::Demo(args) => return demo::demo(&args),
         Command::Run(args) => executor()?.block_on(run::run(args.config))?,

@@ -6,6 +6,7 @@ use kubewise_core::journal::{JournalBody, JournalEntry, Outcome};
 use kubewise_core::{Failure, ObjectRef, Rejection, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
+use crate::audit;
 use crate::lane::Fault;
 use crate::records::nanoseconds;
 
@@ -54,7 +55,9 @@ pub(crate) fn append(
         .prepare_cached(
             "INSERT INTO journal (saga, sequence, epoch, time, entry) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute(params![saga.as_str(), sequence, epoch, nanoseconds(*time), text])?;
+        .execute(params![saga.as_str(), sequence, epoch, nanoseconds(*time), &text])?;
+    let name = format!("{saga}/{sequence}");
+    audit::add(transaction, nanoseconds(*time), audit::Kind::Journal, &name, &text)?;
     transaction.prepare_cached("UPDATE newest_epoch SET epoch = ?1 WHERE epoch < ?1")?.execute([epoch])?;
     if let JournalBody::Closed { outcome, .. } = body {
         close(transaction, saga, *outcome, *time)?;
