@@ -1,11 +1,11 @@
 # `make` alone lists what there is. Everything a target needs it installs, or says what is missing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench cluster
+.PHONY: help setup demo test prove-guards check bench cluster
 
 CARGO_DENY := 0.20.2
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: ## install what the tests need: Debian packages and a real Kubernetes, built from pinned sources
 	@scripts/setup
@@ -15,6 +15,10 @@ demo: ## watch KubeWise repair a simulated cluster; needs nothing but Rust
 
 test: setup ## run every test, also against the real Kubernetes
 	cargo test --workspace
+	cargo xtask prove-guards
+
+prove-guards: ## each safety guard, its fault, and the run without it that must fail
+	cargo xtask prove-guards
 
 check: ## format, lints, docs, walls of the house, licences
 	cargo fmt --all --check

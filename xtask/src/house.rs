@@ -60,11 +60,12 @@ pub(crate) fn check() -> Result<()> {
     let mut faults = Vec::new();
     edges(&metadata, &mut faults);
     links(&metadata, &mut faults)?;
+    crate::guards::none_can_be_taken_out(&metadata, &mut faults);
     sizes(metadata.workspace_root.as_std_path(), &mut faults)?;
     if !faults.is_empty() {
         bail!("the house has {} faults:\n  {}", faults.len(), faults.join("\n  "));
     }
-    println!("{} crates: dependency edges, forbidden crates and file sizes hold", ALLOWED.len());
+    println!("{} crates: dependency edges, forbidden crates, guards and file sizes hold", ALLOWED.len());
     Ok(())
 }
 

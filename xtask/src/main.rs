@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command line speaks on standard output")]
 
 mod cluster;
+mod guards;
 mod house;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ fn main() -> Result<()> {
     match arguments.split_first() {
         Some((chore, rest)) if chore == "cluster" => cluster::run(rest),
         Some((chore, [])) if chore == "check" => house::check(),
-        _ => bail!("usage: cargo xtask check | cluster …"),
+        Some((chore, [])) if chore == "prove-guards" => guards::prove(),
+        _ => bail!("usage: cargo xtask check | prove-guards | cluster …"),
     }
 }

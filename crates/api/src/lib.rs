@@ -9,6 +9,7 @@ mod endpoint;
 mod feedback;
 mod filter;
 mod openapi;
+mod pause;
 mod plans;
 mod problem;
 mod records;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::pause::Pause;
 use crate::plan::Mode;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +61,12 @@ pub struct Status {
     pub started_at: Timestamp,
     pub now: Timestamp,
     pub mode: Mode,
+    /// The pause in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Pause>,
+    /// Why nothing is begun although nobody paused: what is wrong with the telemetry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blind: Option<String>,
     /// Whether this process may act, and under which epoch.
     pub leadership: LeadershipStatus,
     pub health: HealthReport,

@@ -19,6 +19,7 @@ use crate::id::{FeedbackId, IncidentId, PlanId, SagaId};
 use crate::journal::{Epoch, JournalEntry};
 use crate::metric::{MetricAnswer, MetricQuery};
 use crate::object::{Kind, ObjectRef, Uid};
+use crate::pause::Pause;
 use crate::plan::RemediationPlan;
 use crate::record::{Page, Record, RecordKind, RecordQuery};
 use crate::request::{ClusterRequest, Performed};
@@ -170,6 +171,13 @@ pub trait Control: Send + Sync {
 
     /// Ends a suppression now. `Rejected(NotFound)`, or `Rejected(Conflict)` if it is none or is over.
     async fn end_suppression(&self, feedback: &FeedbackId, by: &str) -> Result<Feedback, Failure>;
+
+    /// Nothing is begun from now on, also after a restart: durable when it returns. What was begun goes on, and harm
+    /// is undone. `Rejected(Conflict)` if it is paused already.
+    async fn pause(&self, by: &str, reason: &str) -> Result<Pause, Failure>;
+
+    /// Takes the pause back. `Rejected(Conflict)` if there is none.
+    async fn resume(&self, by: &str) -> Result<Pause, Failure>;
 }
 
 /// What the runtime tells about itself; used by the API.

@@ -14,6 +14,7 @@ use crate::event::EventRecord;
 use crate::feedback::{Feedback, OURSELVES};
 use crate::incident::Incident;
 use crate::object::ObjectRef;
+use crate::pause::Pause;
 use crate::plan::RemediationPlan;
 
 /// Fields of a newer minor version, kept as they came so that writing the record back loses nothing.
@@ -91,6 +92,8 @@ pub enum Record {
     /// A revision of a workload that was seen available.
     Revision(HealthyRevision),
     Feedback(Feedback),
+    /// A person's word that nothing shall be begun.
+    Pause(Pause),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -103,10 +106,11 @@ pub enum RecordKind {
     Action,
     Revision,
     Feedback,
+    Pause,
 }
 
 impl RecordKind {
-    pub const ALL: [RecordKind; 7] = [
+    pub const ALL: [RecordKind; 8] = [
         RecordKind::Event,
         RecordKind::Anomaly,
         RecordKind::Incident,
@@ -114,6 +118,7 @@ impl RecordKind {
         RecordKind::Action,
         RecordKind::Revision,
         RecordKind::Feedback,
+        RecordKind::Pause,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -125,6 +130,7 @@ impl RecordKind {
             RecordKind::Action => "action",
             RecordKind::Revision => "revision",
             RecordKind::Feedback => "feedback",
+            RecordKind::Pause => "pause",
         }
     }
 }
@@ -210,6 +216,15 @@ impl Record {
                 // What people taught is little, and kept for good.
                 closed: feedback.by == OURSELVES,
             },
+            Record::Pause(pause) => Index {
+                kind: RecordKind::Pause,
+                id: pause.id(),
+                time: pause.since,
+                workload: None,
+                status: Some(if pause.in_force() { "Paused" } else { "Resumed" }.into()),
+                incident: None,
+                closed: !pause.in_force(),
+            },
         }
     }
 
@@ -222,6 +237,7 @@ impl Record {
             Record::Action(action) => serde_json::to_value(action),
             Record::Revision(revision) => serde_json::to_value(revision),
             Record::Feedback(feedback) => serde_json::to_value(feedback),
+            Record::Pause(pause) => serde_json::to_value(pause),
         }
     }
 
@@ -234,6 +250,7 @@ impl Record {
             RecordKind::Action => Record::Action(serde_json::from_str(document)?),
             RecordKind::Revision => Record::Revision(serde_json::from_str(document)?),
             RecordKind::Feedback => Record::Feedback(serde_json::from_str(document)?),
+            RecordKind::Pause => Record::Pause(serde_json::from_str(document)?),
         })
     }
 }

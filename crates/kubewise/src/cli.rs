@@ -43,6 +43,16 @@ pub(crate) enum Command {
     Suppressions(SuppressionArgs),
     /// Score labelled recordings, and measure how good the scores are
     Eval(crate::eval::EvalArgs),
+    /// Begin nothing until `resume`, also after a restart; harm is still undone
+    Pause(PauseArgs),
+    /// Take the pause back
+    Resume(ClientArgs),
+    /// Check, try and explain playbooks; touches no cluster
+    #[command(subcommand)]
+    Playbook(PlaybookCommand),
+    /// Look through the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -225,6 +235,18 @@ pub(crate) struct SuppressionArgs {
     pub(crate) client: ClientArgs,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// Why; shown to whoever asks for the status
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Who pauses
+    #[arg(long, env = "USER")]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SuppressionCommand {
     /// End one now
@@ -235,6 +257,43 @@ pub(crate) enum SuppressionCommand {
         by: String,
         #[command(flatten)]
         client: ClientArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlaybookCommand {
+    /// Tell every fault of the playbooks of a directory
+    Check {
+        /// Where the playbooks are
+        directory: PathBuf,
+    },
+    /// Tell what would be tried for an example of trouble, such as CrashLoopBackOff
+    Test {
+        reason: String,
+        /// Playbooks besides the built-in ones
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
+    /// Tell what there is: playbooks in the order in which they are tried, and the actions that they may name
+    Explain {
+        /// Only this playbook or action
+        name: Option<String>,
+        /// Playbooks besides the built-in ones
+        #[arg(long)]
+        directory: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Tell whether any entry was changed, removed or inserted, and the chain's newest hash
+    Verify {
+        /// The store's file
+        #[arg(long, value_name = "FILE", default_value = "kubewise.db")]
+        store: PathBuf,
+        /// A hash that an earlier run gave: it must be in the chain
+        #[arg(long, value_name = "HASH")]
+        noted: Option<String>,
     },
 }
 

@@ -10,8 +10,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cli::{
-    ApproveArgs, ClientArgs, FeedbackArgs, FeedbackLabel, Format, RecordArgs, RecordCommand, RejectArgs,
-    SuppressionArgs, SuppressionCommand,
+    ApproveArgs, ClientArgs, FeedbackArgs, FeedbackLabel, Format, PauseArgs, RecordArgs, RecordCommand,
+    RejectArgs, SuppressionArgs, SuppressionCommand,
 };
 use crate::exit::{Ended, Exit};
 
@@ -90,6 +90,20 @@ pub(crate) async fn suppressions(args: &SuppressionArgs) -> Result<()> {
     let page =
         Api::new(&args.client)?.get("/api/v1/feedback", &[("status", "Expected"), ("limit", "500")]).await?;
     print(args.client.output, &page, |page| table::list("suppressions", page))
+}
+
+pub(crate) async fn pause(args: &PauseArgs) -> Result<()> {
+    let mut body = json!({ "reason": args.reason });
+    if let Some(by) = args.by.as_deref().filter(|by| !by.trim().is_empty()) {
+        body["by"] = json!(by);
+    }
+    let pause = Api::new(&args.client)?.post("/api/v1/pause", &body).await?;
+    print(args.client.output, &pause, |_| "paused: nothing is begun until `kubewise resume`".into())
+}
+
+pub(crate) async fn resume(args: &ClientArgs) -> Result<()> {
+    let pause = Api::new(args)?.post("/api/v1/resume", &json!({})).await?;
+    print(args.output, &pause, |_| "resumed".into())
 }
 
 /// Prints for people by `table`, for scripts as it came.

@@ -1,5 +1,6 @@
 //! KubeWise: the index of what the program can do.
 
+mod audit;
 mod cli;
 mod client;
 mod config;
@@ -10,6 +11,7 @@ mod eval;
 mod exit;
 mod late_cluster;
 mod logging;
+mod playbook_commands;
 mod playbooks;
 mod run;
 mod settings_commands;
@@ -50,6 +52,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Config(command) => settings_commands::config(command)?,
         Command::Eval(args) => eval::eval(&args)?,
+        Command::Audit(command) => audit::audit(command)?,
+        Command::Playbook(command) => playbook_commands::playbook(command)?,
         Command::Demo(args) => return demo::demo(&args),
         Command::Run(args) => executor()?.block_on(run::run(args.config))?,
         Command::Status(args) => executor()?.block_on(client::status(&args))?,
@@ -62,6 +66,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Feedback(args) => executor()?.block_on(client::feedback(&args))?,
         Command::Suppressions(args) => executor()?.block_on(client::suppressions(&args))?,
         Command::Reject(args) => executor()?.block_on(client::reject(&args))?,
+        Command::Pause(args) => executor()?.block_on(client::pause(&args))?,
+        Command::Resume(args) => executor()?.block_on(client::resume(&args))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,13 +1,20 @@
 //! The registry of action types. Each is one pure module that knows its parameters, when it makes sense, and
 //! which fields it changes; adding one touches its module and one line here.
 
+mod change_autoscaler;
+mod cordon_node;
 mod evict_pod;
+mod expand_claim;
 mod notify;
+mod patch_probe;
+mod pause_rollout;
 mod rollout_restart;
 mod rollout_undo;
 mod scale_workload;
 mod set_resources;
+mod suspend_cron_job;
 
+use kubewise_core::action::{ActionStatus, Direction};
 use kubewise_core::document::Document;
 use kubewise_core::id::PlanId;
 use kubewise_core::plan::{Action, FieldChange, Operation, PlanStep};
@@ -21,13 +28,35 @@ use crate::revision::Revisions;
 
 /// Every action type.
 pub const REGISTRY: &[ActionType] = &[
+    ActionType::of::<change_autoscaler::ChangeAutoscaler>(),
+    ActionType::of::<cordon_node::CordonNode>(),
+    ActionType::of::<cordon_node::UncordonNode>(),
     ActionType::of::<evict_pod::EvictPod>(),
+    ActionType::of::<expand_claim::ExpandClaim>(),
     ActionType::of::<notify::Notify>(),
+    ActionType::of::<patch_probe::PatchProbe>(),
+    ActionType::of::<pause_rollout::PauseRollout>(),
+    ActionType::of::<pause_rollout::ResumeRollout>(),
     ActionType::of::<rollout_restart::RolloutRestart>(),
     ActionType::of::<rollout_undo::RolloutUndo>(),
     ActionType::of::<scale_workload::ScaleWorkload>(),
     ActionType::of::<set_resources::SetResources>(),
+    ActionType::of::<suspend_cron_job::SuspendCronJob>(),
+    ActionType::of::<suspend_cron_job::ResumeCronJob>(),
 ];
+
+/// What may go wrong with an action that does what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// Nothing is changed.
+    None,
+    /// Running pods stay as they are.
+    Low,
+    /// Pods are replaced.
+    Medium,
+    /// It cannot be taken back.
+    High,
+}
 
 /// The label of a pod template that its controller adds; never part of what is written.
 pub(crate) const TEMPLATE: &str = "/spec/template";
@@ -37,8 +66,9 @@ pub(crate) const TEMPLATE: &str = "/spec/template";
 pub struct ActionType {
     /// PascalCase.
     pub name: &'static str,
-    /// The JSON schema of its parameters.
+    /// The JSON schema of its parameters; its description says what the action does.
     pub schema: fn() -> Schema,
+    pub risk: Risk,
     /// Whether these are parameters of it, in type; bounds are policy's.
     pub(crate) check: fn(&Value) -> Result<(), Unmet>,
     pub(crate) lower: fn(&Premise<'_>, &Value) -> Result<Vec<PlanStep>, Unmet>,
@@ -53,6 +83,7 @@ impl ActionType {
         ActionType {
             name: A::NAME,
             schema: || schemars::schema_for!(A),
+            risk: A::RISK,
             check: |parameters| parsed::<A>(parameters).map(drop),
             lower: |premise, parameters| parsed::<A>(parameters)?.lower(premise),
         }
@@ -62,6 +93,7 @@ impl ActionType {
 /// Implemented by the parameters of each action type.
 trait Lower: DeserializeOwned + JsonSchema {
     const NAME: &'static str;
+    const RISK: Risk;
 
     /// The steps that do it, or why it makes no sense here.
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet>;
@@ -97,6 +129,43 @@ impl Premise<'_> {
             .pointer(TEMPLATE)
             .filter(|_| rolls)
             .ok_or_else(|| Unmet(format!("{} has no pod template that rolls out", self.object)))
+    }
+
+    /// Sets a field of the workload that is true or absent.
+    fn switch(
+        &self,
+        action: Action,
+        path: &str,
+        on: bool,
+        description: String,
+    ) -> Result<Vec<PlanStep>, Unmet> {
+        let before = self.workload.0.pointer(path).filter(|before| !before.is_null()).cloned();
+        if (before == Some(Value::Bool(true))) == on {
+            let is = if on { "set" } else { "not set" };
+            return Err(Unmet(format!("{path} of {} is {is} already", self.object)));
+        }
+        let change = FieldChange { path: path.into(), before, after: on.then_some(Value::Bool(true)) };
+        Ok(vec![self.write(action, vec![change], description, 0)])
+    }
+
+    /// Whether the newest of these actions on the workload that came about is the first of them.
+    fn did_last(&self, done: &str, or: &str) -> bool {
+        let mut history = self
+            .evidence
+            .history
+            .iter()
+            .filter(|one| one.direction == Direction::Act && one.status == ActionStatus::Succeeded);
+        let newest = history.find(|one| one.action.name == done || one.action.name == or);
+        newest.is_some_and(|newest| newest.action.name == done)
+    }
+
+    /// A container of the pod template: its index and itself.
+    fn container(&self, name: &str) -> Result<(usize, &Value), Unmet> {
+        let containers = self.template()?.pointer("/spec/containers").and_then(Value::as_array);
+        let mut containers = containers.into_iter().flatten().enumerate();
+        containers
+            .find(|(_, container)| container.get("name").and_then(Value::as_str) == Some(name))
+            .ok_or_else(|| Unmet(format!("{} has no container {name}", self.object)))
     }
 
     fn write(
@@ -138,6 +207,29 @@ impl Premise<'_> {
         };
         unavailable.min(desired)
     }
+}
+
+/// A change of fields of another object than the workload, one that refers to it.
+fn write_beside(
+    document: &Document,
+    action: Action,
+    changes: Vec<FieldChange>,
+    description: String,
+) -> Result<PlanStep, Unmet> {
+    let (object, uid) = identity(document)?;
+    let operation = Operation::Write { object, uid, subresource: None, changes };
+    Ok(PlanStep { action, operation, description, reversible: true, disruption: 0 })
+}
+
+fn identity(document: &Document) -> Result<(ObjectRef, Uid), Unmet> {
+    let unreadable = |error: kubewise_core::document::NotAnObject| Unmet(error.to_string());
+    Ok((document.object().map_err(unreadable)?, document.uid().map_err(unreadable)?))
+}
+
+/// A leaf field of a document becomes another; nothing if it is that already.
+fn change(document: &Document, path: &str, after: Value) -> Option<FieldChange> {
+    let before = document.0.pointer(path).filter(|before| !before.is_null()).cloned();
+    (before.as_ref() != Some(&after)).then(|| FieldChange { path: path.into(), before, after: Some(after) })
 }
 
 #[derive(Clone, Copy, Debug)]

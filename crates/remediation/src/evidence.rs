@@ -37,6 +37,7 @@ pub struct Evidence {
     pub budgets: Vec<Document>,
     pub quotas: Vec<Document>,
     pub limit_ranges: Vec<Document>,
+    pub claims: Vec<Document>,
     pub nodes: Vec<Document>,
     /// Pods of every namespace, for the room on nodes; `None` if they could not be listed.
     pub all_pods: Option<Vec<Document>>,
@@ -78,6 +79,7 @@ pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
         Kind::PodDisruptionBudget,
         Kind::ResourceQuota,
         Kind::LimitRange,
+        Kind::PersistentVolumeClaim,
     ];
     let namespaced = between.chain(beside).map(|kind| (kind, Some(namespace.clone())));
     namespaced.chain([(Kind::Node, None)]).collect()
@@ -142,6 +144,7 @@ impl Evidence {
             budgets: Vec::new(),
             quotas: Vec::new(),
             limit_ranges: Vec::new(),
+            claims: Vec::new(),
             nodes: Vec::new(),
             all_pods: None,
             events: Vec::new(),
@@ -162,6 +165,7 @@ impl Evidence {
                 "PodDisruptionBudget" => evidence.budgets.push(document),
                 "ResourceQuota" => evidence.quotas.push(document),
                 "LimitRange" => evidence.limit_ranges.push(document),
+                "PersistentVolumeClaim" => evidence.claims.push(document),
                 "Node" => evidence.nodes.push(document),
                 "Namespace" => evidence.namespace = Some(document),
                 _ => {}
@@ -189,6 +193,15 @@ impl Evidence {
             .into_iter()
             .map(|(pod, container)| (pod, container.name.to_string(), container.restarts > 0))
             .collect()
+    }
+
+    /// What is known of an object that a plan may write.
+    pub(crate) fn document(&self, object: &ObjectRef) -> Option<&Document> {
+        if *object == self.incident.workload {
+            return self.workload.as_ref();
+        }
+        let known = [&self.pods, &self.autoscalers, &self.claims, &self.nodes];
+        known.into_iter().flatten().find(|document| document.object().is_ok_and(|found| found == *object))
     }
 
     /// The pods as states, by name; what is not a pod is left out.

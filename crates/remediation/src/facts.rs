@@ -17,7 +17,8 @@ use crate::revision::{Revisions, template_of};
 /// A revision that never was healthy, or whose trouble began this soon after it (seconds), is to blame for it.
 const BLAME_WITHIN_SECONDS: i64 = 30 * 60;
 
-/// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `memory`, `replicas`.
+/// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `memory`, `replicas`,
+/// `autoscaler`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
@@ -27,6 +28,7 @@ pub(crate) struct Facts {
     pub(crate) crash: CrashFacts,
     pub(crate) memory: MemoryFacts,
     pub(crate) replicas: ReplicaFacts,
+    pub(crate) autoscaler: AutoscalerFacts,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -112,6 +114,17 @@ pub(crate) struct ReplicaFacts {
     pub(crate) last_non_zero: i64,
 }
 
+/// The HorizontalPodAutoscaler that scales the workload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AutoscalerFacts {
+    /// Empty if there is none.
+    pub(crate) name: String,
+    pub(crate) min: i64,
+    pub(crate) max: i64,
+    pub(crate) current: i64,
+}
+
 impl Facts {
     pub(crate) fn of(evidence: &Evidence, options: &Options, now: Timestamp) -> Self {
         let revisions = Revisions::of(evidence);
@@ -128,6 +141,7 @@ impl Facts {
             memory: memory::of(evidence, options, &crash.container, &revisions),
             revision: revision(evidence, &revisions, now),
             replicas: ReplicaFacts { last_non_zero: last_non_zero(evidence) },
+            autoscaler: autoscaler(evidence),
             crash,
         }
     }
@@ -137,7 +151,7 @@ impl Facts {
         Reason::ALL.iter().map(|reason| Facts::example(*reason)).collect()
     }
 
-    fn example(reason: Reason) -> Facts {
+    pub(crate) fn example(reason: Reason) -> Facts {
         Facts {
             incident: IncidentFacts {
                 reason: reason.to_string(),
@@ -183,8 +197,28 @@ impl Facts {
                 cap: 536_870_912.0,
             },
             replicas: ReplicaFacts { last_non_zero: 3 },
+            autoscaler: AutoscalerFacts { name: "cart".into(), min: 2, max: 5, current: 5 },
         }
     }
+}
+
+fn autoscaler(evidence: &Evidence) -> AutoscalerFacts {
+    let object = &evidence.incident.workload;
+    let ours = evidence.autoscalers.iter().find(|document| {
+        document.text("/kind") == Some("HorizontalPodAutoscaler")
+            && document.text("/spec/scaleTargetRef/kind") == Some(object.kind.as_str())
+            && document.text("/spec/scaleTargetRef/name") == Some(&object.name)
+    });
+    ours.map(|document| {
+        let number = |pointer: &str, default: u64| document.number(pointer).unwrap_or(default) as i64;
+        AutoscalerFacts {
+            name: document.text("/metadata/name").unwrap_or_default().into(),
+            min: number("/spec/minReplicas", 1),
+            max: number("/spec/maxReplicas", 0),
+            current: number("/status/currentReplicas", 0),
+        }
+    })
+    .unwrap_or_default()
 }
 
 fn seconds(start: Timestamp, end: Timestamp) -> i64 {

@@ -1,11 +1,14 @@
 //! From evidence to a plan in which nothing is left to choose, or to the reason why there is none yet.
 
+mod patch_file;
 mod settle;
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::id::PlanId;
 use kubewise_core::plan::{
-    Author, Disposition, Mode, Operation, PlanStatus, PlanStep, RemediationPlan, SafetyConstraint,
+    Author, Disposition, EvidenceItem, Mode, Operation, PlanStatus, PlanStep, RemediationPlan,
+    SafetyConstraint,
 };
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::{ObjectRef, Period, Timestamp, Uid};
@@ -81,8 +84,7 @@ pub fn recheck(
     let Some(planned) = plan.actions.get(step) else {
         return refuse("Premise", format!("the plan has no step {step}"));
     };
-    let Some((workload, uid)) = fresh.workload.as_ref().and_then(|found| Some((found, found.uid().ok()?)))
-    else {
+    let Some(workload) = fresh.workload.as_ref().filter(|found| found.uid().is_ok()) else {
         return refuse("Premise", format!("{} is no longer there", plan.workload));
     };
     if workload.text("/metadata/deletionTimestamp").is_some() {
@@ -91,23 +93,58 @@ pub fn recheck(
     if fresh.firing().next().is_none() {
         return refuse("Premise", "nothing fires any more".into());
     }
-    if let Operation::Write { uid: meant, changes, .. } = &planned.operation {
-        if *meant != uid {
-            return refuse("Premise", format!("{} is another object of that name now", plan.workload));
+    // An object that is not known is for the rules to refuse.
+    if let Operation::Write { object, uid: meant, changes, .. } = &planned.operation
+        && let Some(document) = fresh.document(object)
+    {
+        if document.uid().is_ok_and(|found| found != *meant) {
+            return refuse("Premise", format!("{object} is another object of that name now"));
         }
-        // After a crash the step may have been done already: then the fields hold what it wrote.
-        let done = changes.iter().all(|change| workload.0.pointer(&change.path) == change.after.as_ref());
         let changed =
-            changes.iter().find(|change| !done && workload.0.pointer(&change.path) != change.before.as_ref());
-        if let Some(change) = changed {
+            changes.iter().find(|change| document.0.pointer(&change.path) != change.before.as_ref());
+        // After a crash the step may have been done already: then the fields hold what it wrote.
+        if let Some(change) = changed.filter(|_| !policy::is_done(changes, document)) {
             return refuse("Premise", format!("{} was changed meanwhile", change.path));
         }
     }
     // A person may lower the mode at any time; approval by a person stands above the mode, observe does not.
     let mode = effective_mode(options, workload, fresh.namespace.as_ref());
-    if mode == Mode::Observe || (mode < Mode::Auto && plan.decided_by.is_none()) {
+    let observes = mode == Mode::Observe && options.guards.stands(Guard::Observe);
+    let undecided = mode == Mode::Propose && plan.decided_by.is_none();
+    if observes || (undecided && options.guards.stands(Guard::Approval)) {
         return refuse("Mode", format!("the mode of {} is {mode} now", plan.workload));
     }
+    let revisions = Revisions::of(fresh);
+    // Before the first step the plan is judged as the whole that it is.
+    let steps = if step == 0 { plan.actions.as_slice() } else { std::slice::from_ref(planned) };
+    let case = Case {
+        steps,
+        evidence: fresh,
+        workload,
+        object: &plan.workload,
+        revisions: &revisions,
+        options,
+        surroundings,
+        plan: &plan.id,
+        cause: plan.author.cause(),
+        now,
+    };
+    match policy::judge(&case, &planned.description).refusals.into_iter().next() {
+        Some(refusal) => Err(refusal),
+        None => Ok(()),
+    }
+}
+
+/// Why a step must not be undone, if so: by now somebody else owns its fields, or its namespace is protected.
+pub fn forbids_undo(
+    plan: &RemediationPlan,
+    step: usize,
+    fresh: &Evidence,
+    options: &Options,
+    surroundings: &Surroundings,
+    now: Timestamp,
+) -> Option<String> {
+    let (planned, workload) = (plan.actions.get(step)?, fresh.workload.as_ref()?);
     let revisions = Revisions::of(fresh);
     let case = Case {
         steps: std::slice::from_ref(planned),
@@ -118,12 +155,10 @@ pub fn recheck(
         options,
         surroundings,
         plan: &plan.id,
+        cause: plan.author.cause(),
         now,
     };
-    match policy::judge(&case, &planned.description).refusals.into_iter().next() {
-        Some(refusal) => Err(refusal),
-        None => Ok(()),
-    }
+    policy::forbids_undo(&case)
 }
 
 /// Whether the status speaks of an older spec: then revision and pods do not belong together yet.
@@ -145,6 +180,14 @@ struct Maker<'a> {
     now: Timestamp,
 }
 
+/// A candidate that a rule forbids.
+struct Declined {
+    refusals: Vec<Refusal>,
+    until: Option<Timestamp>,
+    /// For whoever owns the fields.
+    patch: Option<String>,
+}
+
 /// A candidate that every rule allows.
 struct Allowed {
     id: PlanId,
@@ -155,6 +198,7 @@ struct Allowed {
 impl Maker<'_> {
     fn decide(&self, matching: &[&Playbook], scope: &Scope) -> Decision {
         let mut refused = Vec::new();
+        let mut patches = Vec::new();
         let mut later: Option<Timestamp> = None;
         for playbook in matching {
             for candidate in playbook.candidates.iter().filter(|candidate| candidate.applies(scope)) {
@@ -163,7 +207,8 @@ impl Maker<'_> {
                         let plan = Box::new(self.act(playbook, scope, allowed));
                         return Decision::Plan { plan, refused };
                     }
-                    Err((refusals, until)) => {
+                    Err(Declined { refusals, until, patch }) => {
+                        patches.extend(patch);
                         if refusals.iter().all(|refusal| refusal.temporary) {
                             later = [later, until].into_iter().flatten().min();
                         }
@@ -177,7 +222,7 @@ impl Maker<'_> {
                 refused.iter().find(|refusal| refusal.temporary).map(|refusal| refusal.finding.clone());
             return Decision::Wait { until, reason: reason.unwrap_or_default(), refused };
         }
-        let plan = Box::new(self.hand_over(matching.first().copied(), scope, &refused));
+        let plan = Box::new(self.hand_over(matching.first().copied(), scope, &refused, patches));
         Decision::Plan { plan, refused }
     }
 
@@ -186,11 +231,11 @@ impl Maker<'_> {
         playbook: &Playbook,
         candidate: &Candidate,
         scope: &Scope,
-    ) -> Result<Allowed, (Vec<Refusal>, Option<Timestamp>)> {
+    ) -> Result<Allowed, Declined> {
         let name = candidate.action.name;
         let unmet = |finding: String| {
             let refusal = Refusal { what: name.into(), rule: "Premise".into(), finding, temporary: false };
-            (vec![refusal], None)
+            Declined { refusals: vec![refusal], until: None, patch: None }
         };
         let parameters = candidate.parameters(scope).map_err(unmet)?;
         let id = self.id(playbook.name.as_str(), &format!("{name} {parameters}"));
@@ -213,13 +258,18 @@ impl Maker<'_> {
             options: self.options,
             surroundings: self.surroundings,
             plan: &id,
+            cause: &playbook.name,
             now: self.now,
         };
         let judgement = policy::judge(&case, &what);
         if judgement.refusals.is_empty() {
             Ok(Allowed { id, constraints: judgement.constraints, steps })
         } else {
-            Err((judgement.refusals, judgement.until))
+            // If all that stands in the way is that the fields are another's, that other can do it.
+            let others =
+                judgement.refusals.iter().all(|refusal| refusal.rule == Guard::FieldOwnership.as_str());
+            let patch = others.then(|| patch_file::patch_file(&steps)).flatten();
+            Err(Declined { refusals: judgement.refusals, until: judgement.until, patch })
         }
     }
 
@@ -227,9 +277,9 @@ impl Maker<'_> {
         let mode = effective_mode(self.options, self.workload, self.evidence.namespace.as_ref())
             .min(playbook.max_mode);
         let status = match mode {
-            Mode::Observe => PlanStatus::Observed,
-            Mode::Propose => PlanStatus::Proposed,
-            Mode::Auto => PlanStatus::Approved,
+            Mode::Observe if self.options.guards.stands(Guard::Observe) => PlanStatus::Observed,
+            Mode::Propose if self.options.guards.stands(Guard::Approval) => PlanStatus::Proposed,
+            Mode::Observe | Mode::Propose | Mode::Auto => PlanStatus::Approved,
         };
         let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
         let reasoning = format!("{} So: {}.", playbook.reasoning.told(scope), told.join(", then "));
@@ -246,7 +296,13 @@ impl Maker<'_> {
     }
 
     /// Nothing safe is known to do: a person is told what is known, and what was refused why.
-    fn hand_over(&self, playbook: Option<&Playbook>, scope: &Scope, refused: &[Refusal]) -> RemediationPlan {
+    fn hand_over(
+        &self,
+        playbook: Option<&Playbook>,
+        scope: &Scope,
+        refused: &[Refusal],
+        patches: Vec<String>,
+    ) -> RemediationPlan {
         let summary = &self.evidence.incident.summary;
         let (name, root_cause, mut reasoning) = match playbook {
             Some(playbook) => {
@@ -262,8 +318,18 @@ impl Maker<'_> {
             rule: refusal.rule.clone(),
             finding: format!("refused {}: {}", refusal.what, refusal.finding),
         };
+        let mut evidence = self.evidence.items();
+        if !patches.is_empty() {
+            reasoning.push_str(" The patch for whoever owns the fields is in the evidence of this plan.");
+        }
+        evidence.extend((1..).zip(patches).map(|(number, text)| EvidenceItem {
+            id: format!("patch-{number}"),
+            source: "KubeWise".into(),
+            text,
+        }));
         RemediationPlan {
             reasoning,
+            evidence,
             safety_constraints: refused.iter().map(constraint).collect(),
             ..self.base(name, root_cause, playbook)
         }

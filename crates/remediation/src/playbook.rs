@@ -20,6 +20,7 @@
 //!
 //! The variables are those of the module `facts`.
 
+mod explain;
 mod expression;
 mod read;
 
@@ -30,6 +31,7 @@ use kubewise_core::anomaly::Reason;
 use kubewise_core::plan::Mode;
 use serde_json::Value;
 
+pub use explain::{ActionExplanation, Explanation, Trial, actions};
 pub(crate) use expression::Scope;
 use expression::{Expression, Text};
 

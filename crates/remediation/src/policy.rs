@@ -3,16 +3,21 @@
 //! Each rule is one function, and every rule is in one table (`RULES`). A rule says what it found, also when
 //! it finds nothing wrong: the plan keeps that as proof.
 
+mod freeze;
+mod intent;
 mod limits;
+mod oscillation;
 mod ownership;
 mod pace;
 mod revision;
 mod room;
 mod scope;
+mod shape;
 
 use std::collections::BTreeMap;
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::id::PlanId;
 use kubewise_core::plan::{FieldChange, Mode, Operation, PlanStep, SafetyConstraint};
 use kubewise_core::{ObjectRef, Period, Timestamp};
@@ -21,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::revision::Revisions;
 
+pub use freeze::{Cron, Freeze, NotACron};
+pub(crate) use intent::is_done;
 pub(crate) use limits::memory_cap;
 pub(crate) use revision::made_by_us;
 
@@ -45,6 +52,8 @@ pub struct Options {
     /// Sagas for one workload within `attempts_window`; then it is handed over.
     pub max_attempts: u32,
     pub attempts_window: Period,
+    /// Repairs of one root cause that did not help, one after the other and however long ago; then it is a person's.
+    pub max_ineffective: u32,
     /// Sagas at one time.
     pub max_running: u32,
     /// Pods that sagas may make unavailable at one time.
@@ -57,6 +66,11 @@ pub struct Options {
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
+    /// Times in which nothing is begun. What was begun goes on, and harm is undone.
+    pub freezes: Vec<Freeze>,
+    /// All, except where a test took one out.
+    #[serde(skip)]
+    pub guards: Guards,
 }
 
 impl Default for Options {
@@ -68,12 +82,15 @@ impl Default for Options {
             cooldown: Period::from_mins(10),
             max_attempts: 3,
             attempts_window: Period::from_mins(24 * 60),
+            max_ineffective: 3,
             max_running: 4,
             disruption_budget: 10,
             storm_share: 0.3,
             storm_minimum: 5,
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
+            freezes: Vec::new(),
+            guards: Guards::default(),
         }
     }
 }
@@ -90,6 +107,10 @@ pub struct Surroundings {
     pub workloads_with_incident: u32,
     /// The namespace KubeWise itself runs in, if in the cluster.
     pub own_namespace: Option<String>,
+    /// Who paused KubeWise, and why.
+    pub paused: Option<String>,
+    /// What is wrong with the telemetry, if nothing can be measured.
+    pub blind: Option<String>,
 }
 
 /// A rule that forbids something, and what it found.
@@ -132,19 +153,27 @@ pub(crate) struct Case<'a> {
     pub(crate) surroundings: &'a Surroundings,
     /// The plan whose own actions do not count against it.
     pub(crate) plan: &'a PlanId,
+    /// What it is to cure; see [`Author::cause`](kubewise_core::plan::Author::cause).
+    pub(crate) cause: &'a str,
     pub(crate) now: Timestamp,
 }
 
 impl<'a> Case<'a> {
-    /// Every field that is written; guards, which write nothing, are left out.
+    /// Every field of the workload that is written.
     fn changes(&self) -> impl Iterator<Item = &'a FieldChange> {
-        self.steps
-            .iter()
-            .flat_map(|step| match &step.operation {
-                Operation::Write { changes, .. } => changes.as_slice(),
-                Operation::Evict { .. } | Operation::Notify { .. } => &[],
-            })
-            .filter(|change| change.before != change.after)
+        let workload = self.object;
+        self.writes().filter(move |(object, _)| *object == workload).map(|(_, change)| change)
+    }
+
+    /// Every field that is written, of whatever object; fields that are only tested are left out.
+    fn writes(&self) -> impl Iterator<Item = (&'a ObjectRef, &'a FieldChange)> {
+        let of_step = |step: &'a PlanStep| match &step.operation {
+            Operation::Write { object, changes, .. } => {
+                Some(changes.iter().map(move |change| (object, change)))
+            }
+            Operation::Evict { .. } | Operation::Notify { .. } => None,
+        };
+        self.steps.iter().filter_map(of_step).flatten().filter(|(_, change)| change.before != change.after)
     }
 
     fn changes_template(&self) -> bool {
@@ -186,23 +215,35 @@ fn not_before(until: Timestamp, finding: impl Into<String>) -> Finding {
 type Rule = fn(&Case<'_>) -> Finding;
 
 /// Every rule, in the order in which a person would ask.
-const RULES: &[(&str, Rule)] = &[
-    ("ProtectedNamespace", scope::protected_namespace),
-    ("OwnHierarchy", scope::own_hierarchy),
-    ("FieldOwnership", ownership::field_ownership),
-    ("OwnRevision", revision::own_revision),
-    ("RevisionStillThere", revision::revision_still_there),
-    ("RecreateStrategy", revision::recreate_strategy),
-    ("NeverToZero", limits::never_to_zero),
-    ("NoStatefulSetScaleDown", limits::no_stateful_set_scale_down),
-    ("LimitBounds", limits::limit_bounds),
-    ("Evictions", scope::evictions),
-    ("Attempts", pace::attempts),
-    ("Cooldown", pace::cooldown),
-    ("Concurrency", pace::concurrency),
-    ("DisruptionBudget", pace::disruption_budget),
-    ("Storm", pace::storm),
+const RULES: &[(Guard, Rule)] = &[
+    (Guard::ProtectedNamespace, scope::protected_namespace),
+    (Guard::OwnHierarchy, scope::own_hierarchy),
+    (Guard::FieldOwnership, ownership::field_ownership),
+    (Guard::OwnRevision, revision::own_revision),
+    (Guard::RevisionStillThere, revision::revision_still_there),
+    (Guard::RecreateStrategy, revision::recreate_strategy),
+    (Guard::NeverToZero, limits::never_to_zero),
+    (Guard::NoStatefulSetScaleDown, limits::no_stateful_set_scale_down),
+    (Guard::LimitBounds, limits::limit_bounds),
+    (Guard::Evictions, scope::evictions),
+    (Guard::Attempts, pace::attempts),
+    (Guard::Escalation, pace::escalation),
+    (Guard::Oscillation, oscillation::oscillation),
+    (Guard::Cooldown, pace::cooldown),
+    (Guard::Concurrency, pace::concurrency),
+    (Guard::DisruptionBudget, pace::disruption_budget),
+    (Guard::Storm, pace::storm),
+    (Guard::Telemetry, pace::telemetry),
+    (Guard::Freeze, freeze::freeze),
+    (Guard::Pause, pace::pause),
+    (Guard::PlanSize, shape::plan_size),
+    (Guard::IrreversibleLast, shape::irreversible_last),
+    (Guard::Lowering, intent::lowering),
 ];
+
+/// The rules that hold for an undo as well: what is whose, and what is nobody's to touch. How much and how often does
+/// not keep harm from being undone.
+const RULES_OF_UNDO: [Guard; 2] = [Guard::ProtectedNamespace, Guard::FieldOwnership];
 
 /// What all rules said of a case.
 #[derive(Debug, Default)]
@@ -213,11 +254,20 @@ pub(crate) struct Judgement {
     pub(crate) until: Option<Timestamp>,
 }
 
+/// The first rule that forbids an undo, and what it found.
+pub(crate) fn forbids_undo(case: &Case<'_>) -> Option<String> {
+    let mut rules = RULES.iter().filter(|(guard, _)| RULES_OF_UNDO.contains(guard));
+    rules.find_map(|(guard, check)| {
+        let objection = check(case).err().filter(|_| case.options.guards.stands(Guard::CheckBeforeUndo))?;
+        Some(format!("{}: {}", guard, objection.finding))
+    })
+}
+
 /// Holds a case against every rule; `what` names it in refusals.
 pub(crate) fn judge(case: &Case<'_>, what: &str) -> Judgement {
     let mut judgement = Judgement::default();
-    for (rule, check) in RULES {
-        let rule = (*rule).to_owned();
+    for (guard, check) in RULES.iter().filter(|(guard, _)| case.options.guards.stands(*guard)) {
+        let rule = guard.to_string();
         match check(case) {
             Ok(finding) => judgement.constraints.push(SafetyConstraint { rule, finding }),
             Err(Objection { finding, until }) => {

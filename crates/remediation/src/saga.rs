@@ -19,6 +19,7 @@ mod words;
 
 use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::document::Document;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::id::{PlanId, SagaId};
 use kubewise_core::incident::{Chapter, StoryEntry};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
@@ -47,6 +48,8 @@ pub enum Effect {
     /// Hold the plan (or, from the second step on, the step) against policy with fresh evidence. By
     /// `Input::Checked`.
     Check { step: usize },
+    /// Hold the undo of a step against ownership and protection. By `Input::UndoChecked`.
+    CheckUndo { step: usize },
     /// Read an object. By `Input::Read`.
     Read { object: ObjectRef },
     /// Perform once. By `Input::Performed`.
@@ -65,6 +68,8 @@ pub enum Input {
     Appended(Result<(), Failure>),
     /// `Err` holds the finding of the rule that forbids it.
     Checked(Result<(), String>),
+    /// The finding of the rule that forbids it, if one does.
+    UndoChecked(Result<Option<String>, Failure>),
     Read(Result<Option<Document>, Failure>),
     Performed(Result<Performed, Failure>),
     Measured(Result<Indicators, Failure>),
@@ -84,6 +89,7 @@ pub enum Report {
 #[derive(Clone, Debug)]
 pub struct Saga {
     plan: RemediationPlan,
+    guards: Guards,
     locks: Vec<ObjectRef>,
     epoch: Epoch,
     /// The number of the next entry.
@@ -110,6 +116,7 @@ enum Doing {
     Appending(Box<JournalEntry>),
     Pausing(Next),
     Checking(usize),
+    CheckingUndo(usize),
     Reading(Purpose),
     /// Raises the fence, then goes on with the purpose.
     Fencing(Purpose),
@@ -132,6 +139,7 @@ enum Doing {
 enum Next {
     Append(Box<JournalEntry>),
     Check(usize),
+    CheckUndo(usize),
     Read(Purpose),
     Tell(usize),
     Measure,
@@ -149,13 +157,16 @@ enum Purpose {
 
 impl Saga {
     /// Begins to execute a plan. Its first entry takes the locks: every object that a step writes.
-    pub fn open(plan: RemediationPlan, epoch: Epoch, now: Timestamp) -> Self {
+    pub fn open(plan: RemediationPlan, guards: Guards, epoch: Epoch, now: Timestamp) -> Self {
         let mut locks: Vec<ObjectRef> =
             plan.actions.iter().filter_map(|step| step.operation.writes()).cloned().collect();
         locks.sort();
         locks.dedup();
+        if !guards.stands(Guard::Locks) {
+            locks.clear();
+        }
         let body = JournalBody::Opened { plan: Box::new(plan.clone()), locks: locks.clone() };
-        let mut saga = Saga::at_rest(plan, locks, epoch, now);
+        let mut saga = Saga::at_rest(plan, guards, locks, epoch, now);
         saga.append(body, now);
         saga
     }
@@ -165,10 +176,17 @@ impl Saga {
         SagaId::derive(&[plan])
     }
 
-    fn at_rest(plan: RemediationPlan, locks: Vec<ObjectRef>, epoch: Epoch, opened_at: Timestamp) -> Self {
+    fn at_rest(
+        plan: RemediationPlan,
+        guards: Guards,
+        locks: Vec<ObjectRef>,
+        epoch: Epoch,
+        opened_at: Timestamp,
+    ) -> Self {
         Saga {
             progress: Progress::new(Saga::id_of(&plan.id), &plan, opened_at),
             plan,
+            guards,
             locks,
             epoch,
             sequence: 0,
@@ -196,6 +214,7 @@ impl Saga {
             (Doing::Appending(entry), Input::Appended(result)) => self.appended(*entry, result, now),
             (Doing::Pausing(next), Input::Elapsed) => self.go_on(next, now),
             (Doing::Checking(step), Input::Checked(result)) => self.checked(step, result, now),
+            (Doing::CheckingUndo(step), Input::UndoChecked(result)) => self.undo_checked(step, result, now),
             (Doing::Reading(purpose), Input::Read(result)) => self.read(purpose, result, now),
             (Doing::Fencing(purpose), Input::Performed(result)) => self.fenced(purpose, result, now),
             (Doing::Trying(step), Input::Performed(result)) => self.tried(step, result, now),
@@ -244,6 +263,10 @@ impl Saga {
         &self.past
     }
 
+    fn stands(&self, guard: Guard) -> bool {
+        self.guards.stands(guard)
+    }
+
     fn ask(&mut self, effect: Effect, doing: Doing) {
         self.effect = Some(effect);
         self.doing = doing;
@@ -272,7 +295,9 @@ impl Saga {
 
     fn appended(&mut self, entry: JournalEntry, result: Result<(), Failure>, now: Timestamp) {
         let opening = self.sequence == 0;
-        match result {
+        match result
+            .or_else(|failure| if self.stands(Guard::JournalBeforeAct) { Err(failure) } else { Ok(()) })
+        {
             Ok(()) => {
                 self.tries = 0;
                 self.in_doubt = false;
@@ -333,7 +358,7 @@ impl Saga {
             Rest::Succeeded(_) => self.watch(now),
             Rest::Verified(phase, verdict) => self.verified(phase, verdict, now),
             Rest::Failed { failure, .. } => self.failed(&failure, now),
-            Rest::UndoStarted(step) => self.look(Purpose::Undo(step)),
+            Rest::UndoStarted(step) => self.check_undo(step),
             Rest::Settled => self.unwind(now),
             Rest::UndoFailed { step, failure } => {
                 let deed = &self.plan.actions[step].description;
@@ -352,7 +377,8 @@ impl Saga {
     fn called(&mut self, reason: String, result: Result<(), Failure>, now: Timestamp) {
         let again = result.err().filter(Failure::is_transient);
         if !again.is_some_and(|failure| self.retry(&failure, Next::CallForHelp(reason.clone()), now)) {
-            self.close(Outcome::Stuck, reason, now);
+            let locked = self.stands(Guard::StuckKeepsLocks);
+            self.close(if locked { Outcome::Stuck } else { Outcome::HandedOver }, reason, now);
         }
     }
 
@@ -360,6 +386,7 @@ impl Saga {
         match next {
             Next::Append(entry) => self.ask(Effect::Append((*entry).clone()), Doing::Appending(entry)),
             Next::Check(step) => self.check(step, now),
+            Next::CheckUndo(step) => self.check_undo(step),
             Next::Read(purpose) => self.look(purpose),
             Next::Tell(step) => self.tell(step),
             Next::Measure => self.ask(Effect::Measure, Doing::Measuring),

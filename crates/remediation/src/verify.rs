@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::plan::{Indicators, Verdict};
 use kubewise_core::state::{StateDetail, condition};
@@ -141,6 +142,7 @@ pub struct Standard<'a> {
     pub disruption: u32,
     /// From then on a rollout under way excuses nothing.
     pub patient_until: Timestamp,
+    pub guards: Guards,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +162,9 @@ pub fn judge(measured: &Indicators, standard: &Standard<'_>) -> Judgement {
         (Verdict::Worse, vec![harm])
     } else if !healthy {
         (Verdict::Inconclusive, ailments)
-    } else if let Some(stale) = stale(measured, standard.acted_at) {
+    } else if let Some(stale) =
+        stale(measured, standard.acted_at).filter(|_| standard.guards.stands(Guard::FreshSample))
+    {
         (Verdict::Inconclusive, vec![stale])
     } else {
         let well = format!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kubewise_core::event::EventType;
+use kubewise_core::guard::Guard;
 use kubewise_core::id::SagaId;
 use kubewise_core::incident::Chapter;
 use kubewise_core::journal::{Epoch, Outcome};
@@ -24,7 +25,7 @@ const LOOK_EVERY: Period = Period::from_secs(5);
 
 pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
     let mut driven = FuturesUnordered::new();
-    let mut recovery = true;
+    let mut recovery = shared.policy.guards.stands(Guard::RecoveryFirst);
     while !phase.stop.is_cancelled() {
         // Nothing new begins before what an earlier process left is known.
         let left = if recovery { unfinished(&shared).await } else { Some(Vec::new()) };
@@ -87,7 +88,7 @@ async fn begin(shared: &Shared, plan: RemediationPlan, epoch: Epoch) -> Vec<Saga
     let id = Saga::id_of(&plan.id);
     match shared.ports.journal.read(&id).await {
         Ok(entries) if entries.is_empty() => {
-            let saga = Saga::open(plan, epoch, shared.clock.now());
+            let saga = Saga::open(plan, shared.policy.guards, epoch, shared.clock.now());
             start(shared, &saga);
             vec![saga]
         }
@@ -116,7 +117,7 @@ async fn recover(shared: &Shared, sagas: Vec<SagaId>, epoch: Epoch) -> Vec<Saga>
             }
             continue;
         }
-        match Saga::replay(&entries, epoch, shared.clock.now()) {
+        match Saga::replay(&entries, shared.policy.guards, epoch, shared.clock.now()) {
             Ok(mut saga) => {
                 shared.incidents.retell(saga.plan(), saga.past());
                 // Whether people were told before the crash is not known: twice is better than never.
@@ -173,7 +174,7 @@ async fn drive(shared: Arc<Shared>, mut saga: Saga, epoch: Epoch, stop: Cancella
             tracing::warn!(saga = %saga.id(), reason = saga.suspended().unwrap_or_default(), "the saga rests");
             break Ended::Suspended;
         };
-        if shared.leader.epoch() != Some(epoch) {
+        if shared.leader.epoch() != Some(epoch) && shared.policy.guards.stands(Guard::LeaderOnly) {
             tracing::warn!(saga = %saga.id(), "no longer the leader; the saga rests");
             break Ended::Suspended;
         }
@@ -241,6 +242,7 @@ async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &Cancellati
     Some(match effect {
         Effect::Append(entry) => Input::Appended(ports.journal.append(&entry).await),
         Effect::Check { step } => Input::Checked(check(shared, saga, step).await),
+        Effect::CheckUndo { step } => Input::UndoChecked(check_undo(shared, saga, step).await),
         Effect::Read { object } => Input::Read(ports.reader.get(&object).await),
         Effect::Perform { request, dry_run } => {
             Input::Performed(ports.actor.perform(&request, dry_run).await)
@@ -271,6 +273,14 @@ async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), String> 
     let surroundings = gather::surroundings(shared, &plan.workload);
     planner::recheck(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now())
         .map_err(|refusal| format!("{}: {}", refusal.rule, refusal.finding))
+}
+
+/// Ownership and protection with fresh evidence, just before an undo.
+async fn check_undo(shared: &Shared, saga: &Saga, step: usize) -> Result<Option<String>, Failure> {
+    let plan = saga.plan();
+    let Some(evidence) = gather::evidence(shared, &plan.incident, false).await? else { return Ok(None) };
+    let surroundings = gather::surroundings(shared, &plan.workload);
+    Ok(planner::forbids_undo(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now()))
 }
 
 fn unread(failure: &Failure) -> String {

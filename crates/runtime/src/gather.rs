@@ -83,6 +83,8 @@ pub(crate) fn surroundings(shared: &Shared, workload: &ObjectRef) -> Surrounding
         workloads: shared.health.workloads() as u32,
         workloads_with_incident: shared.health.workloads_with_incident() as u32,
         own_namespace: shared.own_namespace.clone(),
+        paused: shared.paused().map(|pause| format!("by {}: {}", pause.by, pause.reason)),
+        blind: shared.health.blind(shared.clock.now()),
     }
 }
 

@@ -150,6 +150,19 @@ impl Health {
         HealthReport { status, components, dependencies }
     }
 
+    /// What is wrong with the telemetry, if so much that no outcome could be measured. Before the first answer that
+    /// is not known, and nothing was noticed either.
+    pub(crate) fn blind(&self, now: Timestamp) -> Option<String> {
+        let state = self.lock();
+        let parts =
+            [("queries", state.collect(self.started_at)), ("detector", state.detect(self.started_at, now))];
+        let missing = state.stats.missing.len() * 2 >= state.queries.len().max(1);
+        parts.into_iter().find_map(|(part, health)| {
+            let broken = health.status == HealthStatus::Unhealthy || (part == "detector" && missing);
+            broken.then(|| format!("{part}: {}", health.message))
+        })
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

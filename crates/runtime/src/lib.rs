@@ -17,6 +17,7 @@ mod incidents;
 mod leader;
 mod options;
 mod outbox;
+mod pause;
 mod plan;
 mod queue;
 mod recent;

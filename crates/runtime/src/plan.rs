@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kubewise_core::event::EventType;
+use kubewise_core::guard::Guard;
 use kubewise_core::id::IncidentId;
 use kubewise_core::plan::{Mode, PlanStatus, RemediationPlan};
 use kubewise_core::port::Notice;
@@ -90,7 +91,8 @@ pub(crate) async fn notify(
     reason: &str,
     message: String,
 ) {
-    if plan.mode < Mode::Propose || shared.leader.seek().await.is_none() {
+    let observes = plan.mode < Mode::Propose && shared.policy.guards.stands(Guard::Observe);
+    if observes || shared.leader.seek().await.is_none() {
         return;
     }
     let notice = Notice {

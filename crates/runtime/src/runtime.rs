@@ -12,6 +12,7 @@ use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{HealthReport, QueueStatus, Status};
 use kubewise_core::id::{FeedbackId, IncidentId, PlanId, SagaId};
 use kubewise_core::metric::MetricQuery;
+use kubewise_core::pause::Pause;
 use kubewise_core::plan::RemediationPlan;
 use kubewise_core::port::{
     Clock, ClusterActor, ClusterReader, Control, EventSource, Introspection, Journal, Leadership,
@@ -30,6 +31,7 @@ use crate::incidents::Incidents;
 use crate::leader::Leader;
 use crate::options::Options;
 use crate::outbox::Outbox;
+use crate::pause::Pauses;
 use crate::queue::SampleQueue;
 use crate::recent::Recent;
 use crate::shutdown::Phases;
@@ -94,6 +96,7 @@ pub(crate) struct Shared {
     /// To the detector.
     pub(crate) lessons: mpsc::Sender<Observation>,
     running: Mutex<Vec<Running>>,
+    pub(crate) pauses: Pauses,
     configuration: serde_json::Value,
     started_at: Timestamp,
     phases: Phases,
@@ -118,6 +121,10 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(crate) fn running(&self) -> Vec<Running> {
         self.sagas().clone()
+    }
+
+    pub(crate) fn paused(&self) -> Option<Pause> {
+        self.pauses.in_force()
     }
 
     pub(crate) fn run_saga(&self, saga: Running) {
@@ -175,6 +182,7 @@ impl Runtime {
             outbox,
             incidents,
             running: Mutex::default(),
+            pauses: Pauses::restored(open.pause),
             phases: Phases::default(),
             configuration: setup.configuration,
             started_at: now,
@@ -277,6 +285,18 @@ impl Control for Handle {
     async fn end_suppression(&self, feedback: &FeedbackId, by: &str) -> Result<Feedback, Failure> {
         feedback::end_suppression(&self.shared, feedback, by).await
     }
+
+    async fn pause(&self, by: &str, reason: &str) -> Result<Pause, Failure> {
+        let shared = &self.shared;
+        shared.pauses.pause(&*shared.ports.store, by, reason, shared.clock.now()).await
+    }
+
+    async fn resume(&self, by: &str) -> Result<Pause, Failure> {
+        let shared = &self.shared;
+        let pause = shared.pauses.resume(&*shared.ports.store, by, shared.clock.now()).await?;
+        shared.incidents.to_plan.notify_one();
+        Ok(pause)
+    }
 }
 
 impl Introspection for Handle {
@@ -293,6 +313,8 @@ impl Introspection for Handle {
             started_at: shared.started_at,
             now,
             mode: shared.policy.mode,
+            paused: shared.paused(),
+            blind: shared.health.blind(now),
             leadership: shared.leader.status(),
             health: shared.health.report(now),
             queries: shared.health.queries(),
@@ -346,6 +368,7 @@ struct OpenRecords {
     incidents: Vec<kubewise_core::incident::Incident>,
     anomalies: Vec<kubewise_core::anomaly::AnomalyRecord>,
     plans: Vec<RemediationPlan>,
+    pause: Option<Pause>,
 }
 
 /// Everything that was not over when the last process ended.
@@ -355,6 +378,7 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
         (RecordKind::Incident, &["Open", "Proposed", "Repairing", "HandedOver", "Stuck"][..]),
         (RecordKind::Anomaly, &["Firing"][..]),
         (RecordKind::Plan, &["Proposed", "Approved", "Executing"][..]),
+        (RecordKind::Pause, &["Paused"][..]),
     ];
     for (kind, statuses) in unfinished {
         for status in statuses {
@@ -366,6 +390,7 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
                         Record::Incident(incident) => open.incidents.push(incident),
                         Record::Anomaly(anomaly) => open.anomalies.push(anomaly),
                         Record::Plan(plan) => open.plans.push(plan),
+                        Record::Pause(pause) => open.pause = open.pause.or(Some(pause)),
                         Record::Event(_) | Record::Action(_) | Record::Revision(_) | Record::Feedback(_) => {}
                     }
                 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
 /// Each migration is one schema version; they are only ever added to.
-const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("schema_1.sql"))];
+const MIGRATIONS: &[M<'static>] = &[M::up(include_str!("schema_1.sql")), M::up(include_str!("schema_2.sql"))];
 const SCHEMA: u32 = MIGRATIONS.len() as u32;
 /// As the first migration sets it.
 const APPLICATION: i64 = 1_265_984_087;

@@ -4,6 +4,7 @@
 //! synced to disk (`synchronous=FULL`): the journal needs it, and a batch of records is one commit, so records
 //! pay one sync for a batch and need no second set of settings.
 
+pub mod audit;
 mod file;
 mod journal;
 mod lane;

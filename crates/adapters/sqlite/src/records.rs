@@ -5,6 +5,7 @@ use kubewise_core::{Failure, Rejection, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params, params_from_iter};
 
+use crate::audit;
 use crate::lane::Fault;
 
 /// A record as it is stored.
@@ -48,6 +49,9 @@ pub(crate) fn save(transaction: &Transaction<'_>, rows: &[Row]) -> Result<(), Fa
             index.closed,
             document,
         ])?;
+        if index.kind == RecordKind::Pause {
+            audit::add(transaction, nanoseconds(index.time), audit::Kind::Pause, &index.id, document)?;
+        }
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kubewise_core::guard::Guards;
 use kubewise_core::id::SagaId;
 use kubewise_core::journal::JournalEntry;
 use kubewise_core::port::{Journal, RecordStore};
@@ -40,6 +41,7 @@ impl Default for Options {
 pub struct Sqlite {
     writer: Arc<Lane>,
     readers: Arc<Lane>,
+    guards: Guards,
 }
 
 impl Sqlite {
@@ -52,7 +54,15 @@ impl Sqlite {
         Ok(Sqlite {
             writer: Lane::new(vec![store.writer], Arc::clone(&lock)),
             readers: Lane::new(readers, lock),
+            guards: Guards::default(),
         })
+    }
+
+    /// With a guard of the journal taken out.
+    #[cfg(feature = "guard-mutation")]
+    #[must_use]
+    pub fn under(self, guards: Guards) -> Self {
+        Sqlite { guards, ..self }
     }
 }
 
@@ -95,8 +105,8 @@ impl RecordStore for Sqlite {
 #[async_trait]
 impl Journal for Sqlite {
     async fn append(&self, entry: &JournalEntry) -> Result<(), Failure> {
-        let entry = entry.clone();
-        self.writer.write(move |transaction| journal::append(transaction, &entry)).await
+        let (entry, guards) = (entry.clone(), self.guards);
+        self.writer.write(move |transaction| journal::append(transaction, &entry, guards)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<SagaId>, Failure> {

@@ -1,4 +1,4 @@
-//! Approving and rejecting.
+//! Approving and rejecting, pausing and resuming.
 
 use serde_json::json;
 
@@ -46,4 +46,25 @@ async fn a_decision_that_cannot_be_taken_says_why() {
         face.send("POST", "/api/v1/plans/p-1/reject", &headers, body).await.problem(status);
     }
     assert_eq!(face.get("/api/v1/plans/p-1").await.json()["status"], "Proposed");
+}
+
+#[tokio::test]
+async fn a_pause_is_kept_with_who_and_why_until_it_is_taken_back() {
+    let face = World::default().local(Some(TOKEN));
+    let pausing = json!({ "reason": " the provider moves house ", "by": "ada" });
+    let paused = face.post("/api/v1/pause", &pausing).await.json();
+    assert_eq!((&paused["by"], &paused["reason"]), (&json!("ada"), &json!("the provider moves house")));
+    assert_eq!(face.get("/api/v1/status").await.json()["paused"]["by"], "ada");
+    assert!(face.post("/api/v1/pause", &pausing).await.problem(409).contains("already"));
+
+    let bearer = format!("Bearer {TOKEN}");
+    let resumed = face.send("POST", "/api/v1/resume", &[("authorization", &bearer)], "").await;
+    assert_eq!(resumed.json()["endedBy"], "api", "resuming needs no body");
+    assert_eq!(face.get("/api/v1/status").await.json().get("paused"), None);
+    assert!(face.post("/api/v1/resume", &json!({})).await.problem(409).contains("not paused"));
+
+    assert!(face.post("/api/v1/pause", &json!({})).await.problem(422).contains("reason"));
+    face.send("POST", "/api/v1/pause", &[("content-type", "application/json")], r#"{"reason":"x"}"#)
+        .await
+        .problem(401);
 }

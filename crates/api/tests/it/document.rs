@@ -52,6 +52,7 @@ async fn every_documented_operation_is_routed_and_every_promised_one_documented(
     promised.extend(["approve", "reject"].map(|verb| format!("post /api/v1/plans/{{id}}/{verb}")));
     promised
         .extend(["incidents/{id}/feedback", "feedback/{id}/end"].map(|path| format!("post /api/v1/{path}")));
+    promised.extend(["pause", "resume"].map(|word| format!("post /api/v1/{word}")));
     assert_eq!(documented, promised);
 }
 

@@ -13,6 +13,7 @@ use kubewise_core::health::{
     ComponentHealth, HealthReport, HealthStatus, LeadershipStatus, QueryStatus, Status,
 };
 use kubewise_core::id::{FeedbackId, IncidentId, PlanId};
+use kubewise_core::pause::Pause;
 use kubewise_core::plan::{Mode, PlanStatus, RemediationPlan};
 use kubewise_core::port::{Control, Introspection, RecordStore};
 use kubewise_core::record::{Cursor, Page, Record, RecordKind, RecordQuery};
@@ -68,6 +69,7 @@ pub(crate) struct World {
     pub(crate) records: Mutex<BTreeMap<(RecordKind, String), Record>>,
     pub(crate) store_failure: Mutex<Option<Failure>>,
     pub(crate) health: Mutex<Option<HealthStatus>>,
+    pub(crate) pause: Mutex<Option<Pause>>,
     pub(crate) panics: bool,
     pub(crate) silent: bool,
 }
@@ -203,6 +205,28 @@ impl Control for World {
         feedback.reason = format!("ended by {by}");
         Ok(feedback)
     }
+
+    async fn pause(&self, by: &str, reason: &str) -> Result<Pause, Failure> {
+        let pause = json!({ "by": by, "reason": reason, "since": at(0) });
+        let pause: Pause = serde_json::from_value(pause).unwrap();
+        let mut held = self.pause.lock().unwrap();
+        if held.is_some() {
+            return Err(Failure::Rejected { reason: Rejection::Conflict, message: "paused already".into() });
+        }
+        *held = Some(pause.clone());
+        Ok(pause)
+    }
+
+    async fn resume(&self, by: &str) -> Result<Pause, Failure> {
+        let held = self.pause.lock().unwrap().take();
+        let Some(pause) = held else {
+            return Err(Failure::Rejected {
+                reason: Rejection::Conflict,
+                message: "it is not paused".into(),
+            });
+        };
+        Ok(Pause { ended_at: Some(at(60)), ended_by: Some(by.into()), ..pause })
+    }
 }
 
 #[async_trait]
@@ -229,6 +253,8 @@ impl Introspection for World {
             started_at: at(0),
             now: at(10_000),
             mode: Mode::Observe,
+            paused: self.pause.lock().unwrap().clone(),
+            blind: None,
             leadership: LeadershipStatus::NotSought,
             health: self.health(),
             queries: vec![QueryStatus {

@@ -133,6 +133,18 @@ pub(crate) fn status(status: &Value) -> String {
     ] {
         table.add_row([name.to_owned(), value]);
     }
+    if status.pointer("/paused/by").is_some() {
+        let pause = format!(
+            "by {}, {} ago: {}",
+            text("/paused/by"),
+            Cell::Age("/paused/since").of(status),
+            text("/paused/reason")
+        );
+        table.add_row(["PAUSED:".to_owned(), pause]);
+    }
+    if status.get("blind").is_some() {
+        table.add_row(["BLIND:".to_owned(), format!("nothing is begun: {}", text("/blind"))]);
+    }
     let mut parts = plain(["PART", "STATUS", "BREAKER", "LAST SUCCESS", "MESSAGE"]);
     for group in ["/health/dependencies", "/health/components"] {
         for (name, part) in status.pointer(group).and_then(Value::as_object).into_iter().flatten() {

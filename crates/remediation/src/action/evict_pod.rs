@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Lower, Premise, Unmet};
+use super::{Lower, Premise, Risk, Unmet};
 
+/// Evict one pod of the workload, so that its controller makes another. Budgets hold.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EvictPod {
@@ -18,6 +19,7 @@ pub(super) struct EvictPod {
 
 impl Lower for EvictPod {
     const NAME: &'static str = "EvictPod";
+    const RISK: Risk = Risk::Medium;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let mut pods = premise.evidence.pods.iter();

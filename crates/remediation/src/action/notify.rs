@@ -5,11 +5,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Lower, Premise, Unmet};
+use super::{Lower, Premise, Risk, Unmet};
 
 /// Characters that a person still reads on a telephone.
 const MAX_MESSAGE: usize = 1000;
 
+/// Tell people, and change nothing.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Notify {
@@ -18,6 +19,7 @@ pub(super) struct Notify {
 
 impl Lower for Notify {
     const NAME: &'static str = "Notify";
+    const RISK: Risk = Risk::None;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let message: String = self.message.chars().take(MAX_MESSAGE).collect();

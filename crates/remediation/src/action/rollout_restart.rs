@@ -6,17 +6,19 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Lower, Premise, TEMPLATE, Unmet};
+use super::{Lower, Premise, Risk, TEMPLATE, Unmet};
 
 /// Set in the pod template; its value is the plan, so that the restart is recognised after a crash.
 const RESTARTED_BY: &str = "kubewise.dev/restarted-by";
 
+/// Replace every pod of the workload by its own rollout strategy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RolloutRestart {}
 
 impl Lower for RolloutRestart {
     const NAME: &'static str = "RolloutRestart";
+    const RISK: Risk = Risk::Medium;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let template = premise.template()?;

@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Lower, Premise, TEMPLATE, Unmet, evict_pod};
+use super::{Lower, Premise, Risk, TEMPLATE, Unmet, evict_pod};
 use crate::revision::{Revision, is_ready, template_of};
 
+/// Put back the pod template of an earlier healthy revision.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RolloutUndo {
@@ -21,6 +22,7 @@ pub(super) struct RolloutUndo {
 
 impl Lower for RolloutUndo {
     const NAME: &'static str = "RolloutUndo";
+    const RISK: Risk = Risk::Medium;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let template = premise.template()?;

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Lower, Premise, Unmet};
+use super::{Lower, Premise, Risk, Unmet};
 
+/// Set the number of replicas.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ScaleWorkload {
@@ -17,6 +18,7 @@ pub(super) struct ScaleWorkload {
 
 impl Lower for ScaleWorkload {
     const NAME: &'static str = "ScaleWorkload";
+    const RISK: Risk = Risk::Low;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         if !matches!(premise.object.kind, Kind::Deployment | Kind::StatefulSet) {

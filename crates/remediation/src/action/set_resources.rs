@@ -8,12 +8,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Lower, Premise, TEMPLATE, Unmet};
+use super::{Lower, Premise, Risk, TEMPLATE, Unmet};
 
 /// Beyond this (a pebibyte, a million cores) a number is a mistake.
 const MAX_AMOUNT: f64 = 1.2e15;
 
-/// What is left out stays as it is, but a request that equals its limit follows it.
+/// Set requests and limits of one container. What is left out stays as it is, but a request that equals its limit follows it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SetResources {
@@ -60,6 +60,7 @@ impl std::fmt::Display for Amount {
 
 impl Lower for SetResources {
     const NAME: &'static str = "SetResources";
+    const RISK: Risk = Risk::Medium;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let template = premise.template()?;

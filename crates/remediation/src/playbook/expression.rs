@@ -70,6 +70,7 @@ impl Scope {
                 "revision" => cel::to_value(&facts.revision),
                 "crash" => cel::to_value(&facts.crash),
                 "memory" => cel::to_value(&facts.memory),
+                "autoscaler" => cel::to_value(&facts.autoscaler),
                 _ => cel::to_value(&facts.replicas),
             };
             // Plain structs of numbers and texts always convert; a variable that is left out would be told at load.

@@ -3,7 +3,8 @@
 use kubewise_core::action::{ActionStatus, Direction};
 use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
-use kubewise_core::{Kind, quantity};
+use kubewise_core::plan::FieldChange;
+use kubewise_core::{Kind, ObjectRef, quantity};
 use serde_json::Value;
 
 use super::{Case, Finding, Options, never, room};
@@ -12,6 +13,8 @@ use crate::evidence::Evidence;
 
 const REPLICAS: &str = "/spec/replicas";
 pub(super) const RESOURCES: [&str; 2] = ["memory", "cpu"];
+/// Whoever needs more than twice the replicas or storage at once is looked at by a person.
+const MOST_AT_ONCE: u32 = 2;
 /// Quotas of these scopes do not count the pods of a workload that serves.
 const OTHER_SCOPES: [&str; 2] = ["BestEffort", "Terminating"];
 
@@ -20,7 +23,15 @@ pub(super) fn never_to_zero(case: &Case<'_>) -> Finding {
     if case.changes().any(|change| change.path == REPLICAS && zero(&change.after)) {
         return never(format!("{} would have no replica", case.object));
     }
+    if let Some((object, _)) = bounds(case).find(|(_, change)| zero(&change.after)) {
+        return never(format!("{object} could leave no replica"));
+    }
     Ok("nothing is scaled to zero".into())
+}
+
+/// The bounds of autoscalers that are changed.
+fn bounds<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a ObjectRef, &'a FieldChange)> {
+    case.writes().filter(|(object, _)| object.kind == Kind::HorizontalPodAutoscaler)
 }
 
 pub(super) fn no_stateful_set_scale_down(case: &Case<'_>) -> Finding {
@@ -33,11 +44,27 @@ pub(super) fn no_stateful_set_scale_down(case: &Case<'_>) -> Finding {
 
 pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
     let after = case.after();
+    let count = |value: &Option<Value>| value.as_ref().and_then(Value::as_u64).unwrap_or(0) as u32;
+    let mut most = 0;
+    for (object, change) in bounds(case) {
+        let (before, after) = (count(&change.before), count(&change.after));
+        if after > before.saturating_mul(MOST_AT_ONCE) {
+            return never(format!("{object} would go from {before} to {after} replicas at once"));
+        }
+        most = most.max(after);
+    }
+    for (object, change) in case.writes().filter(|(object, _)| object.kind == Kind::PersistentVolumeClaim) {
+        let size = |value: &Option<Value>| value.as_ref()?.as_str().and_then(quantity::parse);
+        let (before, after) = (size(&change.before), size(&change.after));
+        if before.is_none_or(|before| after.is_none_or(|after| after > before * f64::from(MOST_AT_ONCE))) {
+            return never(format!("{object} would grow to more than {MOST_AT_ONCE} times its size at once"));
+        }
+    }
     let growth = Growth {
         before: Pod::of(case.workload.0.pointer(TEMPLATE)),
         after: Pod::of(after.pointer(TEMPLATE)),
         replicas_before: replicas(&case.workload.0),
-        replicas_after: replicas(&after),
+        replicas_after: replicas(&after).max(most),
         surge: surge(case),
     };
     // An earlier template that is put back as a whole ran within its bounds before.

@@ -1,5 +1,6 @@
 //! Only what reconciles owns a field; such a field is never written.
 
+use kubewise_core::Kind;
 use kubewise_core::document::Document;
 use serde_json::Value;
 
@@ -24,23 +25,27 @@ const CLIENTS: [&str; 4] = ["kubectl", "kubewise", "kube-controller-manager", "k
 const REPLICAS: &str = "/spec/replicas";
 
 pub(super) fn field_ownership(case: &Case<'_>) -> Finding {
-    if case.changes().next().is_none() {
+    if case.writes().next().is_none() {
         return Ok("no field is written".into());
-    }
-    if let Some(owner) = case.workload.owners().into_iter().find(|owner| owner.controller) {
-        return never(format!("{} is controlled by {}: act on that instead", case.object, owner.object));
-    }
-    if let Some((marker, tool)) = marked(case.workload) {
-        return never(format!("{tool} manages {} ({marker}): change its source", case.object));
-    }
-    if let Some(helm) = helm(case.workload) {
-        return never(format!("{} belongs to the Helm release {helm}: upgrade the release", case.object));
     }
     if let Some(finding) = scaled_by(case) {
         return never(finding);
     }
-    for change in case.changes() {
-        if let Some(manager) = owner_of(case.workload, &change.path) {
+    for (object, change) in case.writes() {
+        // What is not known is for the rule of hierarchy to refuse.
+        let Some(document) = case.evidence.document(object) else { continue };
+        // A pod is its controller's, and what may be written of one is not part of what that reconciles.
+        let controller = document.owners().into_iter().find(|owner| owner.controller);
+        if let Some(owner) = controller.filter(|_| object.kind != Kind::Pod) {
+            return never(format!("{object} is controlled by {}: act on that instead", owner.object));
+        }
+        if let Some((marker, tool)) = marked(document) {
+            return never(format!("{tool} manages {object} ({marker}): change its source"));
+        }
+        if let Some(helm) = helm(document) {
+            return never(format!("{object} belongs to the Helm release {helm}: upgrade the release"));
+        }
+        if let Some(manager) = owner_of(document, &change.path) {
             return never(format!("field manager {manager} owns {}", change.path));
         }
     }
@@ -119,7 +124,7 @@ fn reconciles(manager: &str, applies: bool, of_creation: bool) -> bool {
 }
 
 /// Whether a `fieldsV1` tree holds a path or anything below it.
-fn holds(fields: &Value, document: &Value, path: &str) -> bool {
+pub(super) fn holds(fields: &Value, document: &Value, path: &str) -> bool {
     let mut node = fields;
     let mut place = String::new();
     for token in tokens(path) {

@@ -2,7 +2,8 @@
 
 use kubewise_core::document::Document;
 use kubewise_core::plan::Operation;
-use kubewise_core::{Kind, Uid};
+use kubewise_core::{Kind, ObjectRef, Uid};
+use serde_json::Value;
 
 use super::{Case, Finding, never};
 
@@ -30,7 +31,13 @@ pub(super) fn own_hierarchy(case: &Case<'_>) -> Finding {
     let is = |document: &Document, uid: &Uid| document.uid().is_ok_and(|own| own == *uid);
     for step in case.steps {
         let (object, inside) = match &step.operation {
-            Operation::Write { object, uid, .. } => (object, object == case.object && is(case.workload, uid)),
+            Operation::Write { object, uid, .. } => {
+                let found = case.evidence.document(object).filter(|document| is(document, uid));
+                (
+                    object,
+                    found.is_some_and(|document| object == case.object || refers(case, object, document)),
+                )
+            }
             Operation::Evict { pod, uid } => (pod, case.evidence.pods.iter().any(|own| is(own, uid))),
             Operation::Notify { .. } => continue,
         };
@@ -41,7 +48,31 @@ pub(super) fn own_hierarchy(case: &Case<'_>) -> Finding {
             ));
         }
     }
-    Ok(format!("only {} and its pods are touched", case.object))
+    Ok(format!("only {}, its pods and what refers to it are touched", case.object))
+}
+
+/// Whether an object belongs to the workload: an autoscaler by its target, a claim by a pod that mounts it.
+fn refers(case: &Case<'_>, object: &ObjectRef, document: &Document) -> bool {
+    if object.namespace != case.object.namespace {
+        return false;
+    }
+    match object.kind.as_str() {
+        "HorizontalPodAutoscaler" => {
+            document.text("/spec/scaleTargetRef/kind") == Some(case.object.kind.as_str())
+                && document.text("/spec/scaleTargetRef/name") == Some(&case.object.name)
+        }
+        "PersistentVolumeClaim" => {
+            let mounted = |pod: &Document| {
+                pod.list("/spec/volumes").iter().any(|volume| {
+                    volume.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str)
+                        == Some(&*object.name)
+                })
+            };
+            case.evidence.pods.iter().any(mounted)
+        }
+        "Pod" => case.evidence.pods.iter().any(|pod| pod == document),
+        _ => false,
+    }
 }
 
 pub(super) fn evictions(case: &Case<'_>) -> Finding {

@@ -1,6 +1,7 @@
 //! A step forward: from the check to its result.
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::journal::{BeforeImage, JournalBody, Outcome};
 use kubewise_core::plan::{FieldChange, Operation};
 use kubewise_core::request::Performed;
@@ -18,7 +19,7 @@ const MAX_ATTEMPTS: u32 = 3;
 impl Saga {
     /// Policy is asked before every act, also before one that is repeated.
     pub(super) fn check(&mut self, step: usize, now: Timestamp) {
-        if Period::between(self.progress.opened_at, now) > OLDEST {
+        if Period::between(self.progress.opened_at, now) > OLDEST && self.stands(Guard::PlanAge) {
             let message = format!("the plan is older than {OLDEST}");
             self.decline(step, Failure::Rejected { reason: Rejection::Forbidden, message }, now);
         } else {
@@ -27,7 +28,7 @@ impl Saga {
     }
 
     pub(super) fn checked(&mut self, step: usize, result: Result<(), String>, now: Timestamp) {
-        if let Err(finding) = result {
+        if let Some(finding) = result.err().filter(|_| self.stands(Guard::CheckBeforeAct)) {
             let failure = Failure::Rejected { reason: Rejection::Forbidden, message: finding };
             self.decline(step, failure, now);
         } else if self.progress.rest == Rest::Prepared(step) {
@@ -67,7 +68,11 @@ impl Saga {
         };
         match premise {
             Err(finding) => self.decline(step, superseded(finding), now),
-            Ok(()) => match guarded_patch(operation, &self.image(step), self.epoch) {
+            Ok(()) => match guarded_patch(operation, &self.image(step), self.epoch, self.guards) {
+                Some(_) if !self.stands(Guard::DryRun) => {
+                    let before = self.image(step);
+                    self.append(JournalBody::Prepared { step, before }, now);
+                }
                 Some(request) => self.ask(Effect::Perform { request, dry_run: true }, Doing::Trying(step)),
                 None => self.tell(step),
             },
@@ -111,7 +116,7 @@ impl Saga {
     pub(super) fn act(&mut self, step: usize) {
         self.in_doubt = false;
         let before = self.fence.image(self.progress.steps[step].before.fields.clone());
-        match guarded_patch(&self.plan.actions[step].operation, &before, self.epoch) {
+        match guarded_patch(&self.plan.actions[step].operation, &before, self.epoch, self.guards) {
             Some(request) => self.ask(Effect::Perform { request, dry_run: false }, Doing::Acting(step)),
             None => self.tell(step),
         }
@@ -122,7 +127,7 @@ impl Saga {
         let attempts = self.progress.steps[step].attempts;
         if !self.in_doubt {
             self.act(step);
-        } else if attempts < MAX_ATTEMPTS {
+        } else if attempts < MAX_ATTEMPTS || !self.stands(Guard::SentThrice) {
             self.append(JournalBody::Started { step, attempt: attempts + 1 }, now);
         } else {
             let message = format!("sent {attempts} times, and no answer came");
@@ -133,6 +138,10 @@ impl Saga {
     pub(super) fn acted(&mut self, step: usize, result: Result<Performed, Failure>, now: Timestamp) {
         let Err(failure) = result else { return self.succeeded(step, "", now) };
         self.in_doubt = matches!(failure, Failure::Unknown { .. });
+        if self.in_doubt && !self.stands(Guard::ReadBack) {
+            let failure = Failure::Unavailable { message: failure.to_string() };
+            return self.append(JournalBody::Failed { step, failure }, now);
+        }
         let lasting = !failure.is_transient() && !lost_race(&failure);
         if lasting || !self.retry(&failure, Next::Read(Purpose::Resolve(step)), now) {
             self.append(JournalBody::Failed { step, failure }, now);

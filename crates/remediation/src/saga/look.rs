@@ -1,6 +1,7 @@
 //! Looking at an object: is it still the one that is meant, and may we still write it?
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::journal::JournalBody;
 use kubewise_core::plan::Operation;
 use kubewise_core::request::Performed;
@@ -46,12 +47,12 @@ impl Saga {
         {
             self.fence = Fence::of(document);
             let raised = self.fence.epoch();
-            if raised.is_some_and(|raised| raised > self.epoch) {
+            if raised.is_some_and(|raised| raised > self.epoch) && self.stands(Guard::NewerFence) {
                 self.suspend(format!("{object} is fenced by a newer leader"));
                 return;
             }
             if self.fence_first && raised != Some(self.epoch) {
-                let request = fence_patch(object, uid, &self.fence, self.epoch);
+                let request = fence_patch(object, uid, &self.fence, self.epoch, self.guards);
                 self.ask(Effect::Perform { request, dry_run: false }, Doing::Fencing(purpose));
                 return;
             }

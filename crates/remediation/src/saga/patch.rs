@@ -1,6 +1,7 @@
 //! Writes that test what they rest on, so that nothing of anybody else is ever overwritten.
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::journal::{BeforeImage, Epoch};
 use kubewise_core::plan::{FieldChange, Operation};
 use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION, PatchOperation, Subresource, pointer};
@@ -16,10 +17,15 @@ const ANNOTATIONS: &str = "/metadata/annotations";
 /// changes the fields, then sets the fence to `epoch`. A field whose `before` equals its `after` is only tested.
 /// Two subresources leave annotations out: `scale` has none, so only uid and fields are tested there; `resize`
 /// tests the fence but cannot set it.
-pub fn guarded_patch(operation: &Operation, before: &BeforeImage, epoch: Epoch) -> Option<ClusterRequest> {
+pub fn guarded_patch(
+    operation: &Operation,
+    before: &BeforeImage,
+    epoch: Epoch,
+    guards: Guards,
+) -> Option<ClusterRequest> {
     match operation {
         Operation::Write { object, uid, subresource, .. } => {
-            Some(patch(object, uid, *subresource, before, epoch))
+            Some(patch(object, uid, *subresource, before, epoch, guards))
         }
         Operation::Evict { pod, uid } => Some(ClusterRequest::Evict { pod: pod.clone(), uid: uid.clone() }),
         Operation::Notify { .. } => None,
@@ -32,18 +38,25 @@ pub(super) fn undo_patch(
     fields: &[FieldChange],
     fence: &Fence,
     epoch: Epoch,
+    guards: Guards,
 ) -> Option<ClusterRequest> {
     let back = |field: &FieldChange| FieldChange {
         path: field.path.clone(),
         before: field.after.clone(),
         after: field.before.clone(),
     };
-    guarded_patch(operation, &fence.image(fields.iter().map(back).collect()), epoch)
+    guarded_patch(operation, &fence.image(fields.iter().map(back).collect()), epoch, guards)
 }
 
 /// The patch that keeps an older leader's late write out: it sets the fence and nothing else.
-pub(super) fn fence_patch(object: &ObjectRef, uid: &Uid, fence: &Fence, epoch: Epoch) -> ClusterRequest {
-    patch(object, uid, None, &fence.image(Vec::new()), epoch)
+pub(super) fn fence_patch(
+    object: &ObjectRef,
+    uid: &Uid,
+    fence: &Fence,
+    epoch: Epoch,
+    guards: Guards,
+) -> ClusterRequest {
+    patch(object, uid, None, &fence.image(Vec::new()), epoch, guards)
 }
 
 /// The fence of an object as it was read.
@@ -82,15 +95,21 @@ fn patch(
     subresource: Option<Subresource>,
     before: &BeforeImage,
     epoch: Epoch,
+    guards: Guards,
 ) -> ClusterRequest {
     let fence = pointer(&["metadata", "annotations", FENCE_ANNOTATION]);
     let test = |path: &str, value: Option<Value>| PatchOperation::Test {
         path: path.into(),
         value: value.unwrap_or(Value::Null),
     };
-    let mut operations = vec![test(UID, Some(json!(&*uid.0)))];
-    operations.extend(before.fields.iter().map(|field| test(&field.path, field.before.clone())));
-    if subresource != Some(Subresource::Scale) {
+    let mut operations = Vec::new();
+    if guards.stands(Guard::UidTest) {
+        operations.push(test(UID, Some(json!(&*uid.0))));
+    }
+    if guards.stands(Guard::BeforeTest) {
+        operations.extend(before.fields.iter().map(|field| test(&field.path, field.before.clone())));
+    }
+    if subresource != Some(Subresource::Scale) && guards.stands(Guard::FenceTest) {
         operations.push(if before.annotated {
             test(&fence, before.fence.clone().map(Value::String))
         } else {

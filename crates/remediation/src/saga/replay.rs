@@ -1,6 +1,7 @@
 //! Taking up a saga from its journal.
 
 use jiff::Timestamp;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::incident::{Chapter, StoryEntry};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry};
 use kubewise_core::plan::Operation;
@@ -25,7 +26,12 @@ pub enum Corrupt {
 impl Saga {
     /// Takes up a saga where its journal ends, for the leader of `epoch`. Nothing of what was done is told anew
     /// as news: records come again with their former ids, and what the story may lack is in [`Saga::past`].
-    pub fn replay(entries: &[JournalEntry], epoch: Epoch, now: Timestamp) -> Result<Saga, Corrupt> {
+    pub fn replay(
+        entries: &[JournalEntry],
+        guards: Guards,
+        epoch: Epoch,
+        now: Timestamp,
+    ) -> Result<Saga, Corrupt> {
         let (first, rest) = entries.split_first().ok_or(Corrupt::Empty)?;
         let JournalBody::Opened { plan, locks } = &first.body else {
             return Err(Corrupt::NotOpened { saga: first.saga.to_string() });
@@ -39,7 +45,7 @@ impl Saga {
                 return Err(Corrupt::OutOfOrder { saga: saga(), expected, found: entry.sequence });
             }
         }
-        let mut saga = Saga::at_rest((**plan).clone(), locks.clone(), epoch, first.time);
+        let mut saga = Saga::at_rest((**plan).clone(), guards, locks.clone(), epoch, first.time);
         saga.progress = Progress::new(first.saga.clone(), plan, first.time);
         saga.sequence = entries.len() as u32;
         let mut illegal = None;
@@ -79,8 +85,10 @@ impl Saga {
     fn resume(&mut self, other_leader: bool, now: Timestamp) {
         self.doing = Doing::Finished;
         self.in_doubt = matches!(self.progress.rest, Rest::Started(_));
-        self.fence_first = other_leader
-            && (self.progress.rest.begun().is_some() || matches!(self.progress.rest, Rest::UndoStarted(_)));
+        let writes = |step: usize| matches!(self.plan.actions[step].operation, Operation::Write { .. });
+        let under_way = self.progress.rest.begun().is_some_and(writes)
+            || matches!(self.progress.rest, Rest::UndoStarted(_));
+        self.fence_first = other_leader && under_way && self.stands(Guard::FenceFirst);
         match self.progress.rest.begun() {
             Some(step) if matches!(self.plan.actions[step].operation, Operation::Notify { .. }) => {
                 self.check(step, now);

@@ -1,6 +1,7 @@
 //! Back: undo is for harm, newest step first, and only what is still ours.
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::journal::{JournalBody, Outcome};
 use kubewise_core::plan::{FieldChange, Operation};
 use kubewise_core::request::Performed;
@@ -41,7 +42,11 @@ impl Saga {
         let harmful = matches!(self.progress.trouble, Some(Trouble::Harm(_)));
         if !undone.reversible || !matches!(undone.operation, Operation::Write { .. }) {
             Some("it cannot be undone".into())
-        } else if !harmful && of_workload && verify::was_failing(&self.plan.verification.baseline) {
+        } else if !harmful
+            && of_workload
+            && verify::was_failing(&self.plan.verification.baseline)
+            && self.stands(Guard::KeepForFailing)
+        {
             Some("it did no harm, and what it replaced was itself failing".into())
         } else {
             None
@@ -71,6 +76,30 @@ impl Saga {
         }
     }
 
+    /// Whose the fields are may have changed since they were written; what belongs to another by now stays.
+    pub(super) fn check_undo(&mut self, step: usize) {
+        self.ask(Effect::CheckUndo { step }, Doing::CheckingUndo(step));
+    }
+
+    pub(super) fn undo_checked(
+        &mut self,
+        step: usize,
+        result: Result<Option<String>, Failure>,
+        now: Timestamp,
+    ) {
+        match result {
+            Ok(Some(reason)) if self.stands(Guard::CheckBeforeUndo) => {
+                self.append(JournalBody::UndoSkipped { step, reason }, now);
+            }
+            Ok(_) => self.look(Purpose::Undo(step)),
+            Err(failure) => {
+                if !failure.is_transient() || !self.retry(&failure, Next::CheckUndo(step), now) {
+                    self.append(JournalBody::UndoFailed { step, failure }, now);
+                }
+            }
+        }
+    }
+
     /// Puts back the fields that still hold our value.
     pub(super) fn put_back(&mut self, step: usize, document: Option<&Document>, now: Timestamp) {
         let Some(document) = document else {
@@ -78,9 +107,15 @@ impl Saga {
             return self.append(JournalBody::UndoSkipped { step, reason }, now);
         };
         let touched = |field: &&FieldChange| field.before != field.after;
-        let fields = self.progress.steps[step].before.fields.iter().filter(touched);
+        let mut fields: Vec<_> =
+            self.progress.steps[step].before.fields.iter().filter(touched).cloned().collect();
+        if !self.stands(Guard::UndoOnlyOurs) {
+            for field in &mut fields {
+                field.after = value_at(document, &field.path).cloned();
+            }
+        }
         let (ours, others): (Vec<_>, Vec<_>) =
-            fields.cloned().partition(|field| value_at(document, &field.path) == field.after.as_ref());
+            fields.into_iter().partition(|field| value_at(document, &field.path) == field.after.as_ref());
         let foreign = others.iter().filter(|field| value_at(document, &field.path) != field.before.as_ref());
         let foreign = words::paths(foreign);
         let left = (!foreign.is_empty()).then(|| {
@@ -90,7 +125,7 @@ impl Saga {
         if ours.is_empty() {
             return self.ended(step, left, now);
         }
-        match undo_patch(&self.plan.actions[step].operation, &ours, &self.fence, self.epoch) {
+        match undo_patch(&self.plan.actions[step].operation, &ours, &self.fence, self.epoch, self.guards) {
             Some(request) => {
                 let left = left.map(|left| format!("{left}; {} was put back", words::paths(&ours)));
                 self.ask(Effect::Perform { request, dry_run: false }, Doing::Undoing { step, left });

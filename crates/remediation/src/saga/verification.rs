@@ -4,6 +4,7 @@
 //! have found an ailment. `Worse` needs two measurements in a row, since one may fall into a moment. What is
 //! neither until the limit is kept and handed over: undo is for harm, not for lack of success.
 
+use kubewise_core::guard::Guard;
 use kubewise_core::journal::{JournalBody, Outcome, VerificationPhase};
 use kubewise_core::plan::{Indicators, Verdict};
 use kubewise_core::{Failure, Period, Timestamp};
@@ -45,6 +46,7 @@ impl Saga {
                     baseline: &verification.baseline,
                     previous: self.watch.previous.as_ref(),
                     acted_at,
+                    guards: self.guards,
                     disruption: self.plan.actions.iter().map(|step| step.disruption).max().unwrap_or(0),
                     patient_until: Period::from(half).after(acted_at),
                 };
@@ -60,7 +62,9 @@ impl Saga {
         };
         let worse_before = std::mem::replace(&mut self.watch.was_worse, verdict == Verdict::Worse);
         match verdict {
-            Verdict::Worse if worse_before => self.conclude(verdict, reasons, now),
+            Verdict::Worse if worse_before || !self.stands(Guard::WorseTwice) => {
+                self.conclude(verdict, reasons, now);
+            }
             Verdict::Worse => self.pause(MEASURE_EVERY.after(now), Next::Measure),
             Verdict::Improved if self.progress.improved_at.is_none() || self.has_settled(now) => {
                 self.conclude(verdict, reasons, now);
@@ -69,7 +73,10 @@ impl Saga {
                 let reason = "it did not stay well, and measured, for the settle time".into();
                 self.conclude(Verdict::Inconclusive, vec![reason], now);
             }
-            Verdict::Inconclusive if now >= self.limit() => self.conclude(verdict, reasons, now),
+            Verdict::Inconclusive if now >= self.limit() => {
+                let harmless = self.stands(Guard::UndoOnlyForHarm);
+                self.conclude(if harmless { verdict } else { Verdict::Worse }, reasons, now);
+            }
             Verdict::Improved | Verdict::Inconclusive => {
                 let next = MEASURE_EVERY.after(now);
                 let settled = self.settled_at().filter(|settled| *settled > now);
@@ -84,10 +91,13 @@ impl Saga {
 
     /// Well for the whole settle time, and somebody still measured in its second half.
     fn has_settled(&self, now: Timestamp) -> bool {
+        if !self.stands(Guard::SettleTime) {
+            return true;
+        }
         let Some(settled) = self.settled_at().filter(|settled| *settled <= now) else { return false };
         let half = Period::from(self.plan.verification.settle.as_duration() / 2);
         let newest = self.watch.previous.as_ref().and_then(|measured| measured.newest_sample);
-        newest >= Some(half.before(settled))
+        newest >= Some(half.before(settled)) || !self.stands(Guard::FreshSample)
     }
 
     /// A provisional verdict must come by the deadline; the settle time may begin anew once after it.
@@ -120,7 +130,8 @@ impl Saga {
             }
             (Verdict::Inconclusive, _) if now >= self.limit() => {
                 let reason = "kept, since it did no harm, but it is not proven to have helped".into();
-                self.close(Outcome::HandedOver, reason, now);
+                let proven = !self.stands(Guard::InconclusiveNeverCloses);
+                self.close(if proven { Outcome::Succeeded } else { Outcome::HandedOver }, reason, now);
             }
             (Verdict::Inconclusive, _) => self.go_on(Next::Measure, now),
         }

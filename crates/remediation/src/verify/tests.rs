@@ -107,8 +107,14 @@ fn state(desired: u32, available: u32, failing: &[&str], restarts: &[(&str, u32)
 }
 
 fn check(baseline: &Indicators, measured: &Indicators, expect: Verdict, because: &str) {
-    let standard =
-        Standard { baseline, previous: None, acted_at: at(0), disruption: 0, patient_until: at(300) };
+    let standard = Standard {
+        baseline,
+        previous: None,
+        acted_at: at(0),
+        disruption: 0,
+        patient_until: at(300),
+        guards: Guards::default(),
+    };
     let judgement = judge(measured, &standard);
     assert_eq!(judgement.verdict, expect, "{judgement:?} of {measured:?}");
     assert!(judgement.reasons.join("; ").contains(because), "{judgement:?}");

@@ -1,11 +1,17 @@
 //! Remediation at its face.
 
 #[cfg(test)]
+mod actions;
+#[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod planning;
 #[cfg(test)]
 mod playbooks;
+#[cfg(test)]
+mod quiet;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]

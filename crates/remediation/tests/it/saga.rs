@@ -2,10 +2,13 @@
 
 mod crash;
 mod faults;
+#[cfg(feature = "guard-mutation")]
+mod guards;
 mod world;
 
 use jiff::SignedDuration;
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
+use kubewise_core::guard::Guards;
 use kubewise_core::journal::{BeforeImage, Epoch, JournalBody, JournalEntry, Outcome, VerificationPhase};
 use kubewise_core::plan::{FieldChange, Indicators, Operation, PlanStep, RemediationPlan, Verdict};
 use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION};
@@ -92,14 +95,19 @@ fn a_repair_is_journalled_verified_and_told() {
 
 #[test]
 fn opening_takes_the_lock_of_every_object_that_is_written() {
-    let saga = Saga::open(plan(vec![scale(), raise_maximum(), notify("done")], partly()), Epoch(1), start());
+    let saga = Saga::open(
+        plan(vec![scale(), raise_maximum(), notify("done")], partly()),
+        Guards::default(),
+        Epoch(1),
+        start(),
+    );
     assert_eq!(saga.locks(), [cart(), autoscaler()]);
 }
 
 #[test]
 fn without_the_locks_nothing_is_done() {
     let mut world = World::new(helps);
-    let mut saga = Saga::open(helping(), Epoch(1), world.now);
+    let mut saga = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
     world.drive(&mut saga, |_| Fate::Rejected(Rejection::Conflict));
     assert!(saga.is_finished());
     assert!(matches!(world.reports[..], [Report::Finished { outcome: Outcome::Aborted, .. }]));
@@ -137,6 +145,21 @@ fn a_repair_that_harms_is_undone() {
 }
 
 #[test]
+fn harm_is_undone_also_in_a_freeze_and_a_pause() {
+    let mut world = World::new(harms);
+    let mut saga = world.successor(&harming(), Epoch(1));
+    while world.entries().last() != Some(&"Succeeded") {
+        let effect = saga.poll_effect().unwrap();
+        let input = world.perform(&effect, Fate::Normal);
+        saga.handle(input, world.now);
+    }
+    world.forbidden = Some("Pause: by a person".into());
+    world.drive(&mut saga, |_| Fate::Normal);
+    assert_eq!(world.outcome(), Some(Outcome::RolledBack));
+    assert_eq!(world.field(&cart(), "/spec/image"), json!("v2"));
+}
+
+#[test]
 fn harm_is_undone_newest_first_and_what_cannot_be_undone_is_told() {
     let mut world = World::new(harms);
     world.run(plan(vec![raise_maximum(), roll_back(), evict()], partly()));
@@ -159,7 +182,7 @@ fn an_edit_between_act_and_undo_is_kept() {
     let mut world = World::new(|world| {
         if world.field(&cart(), "/spec/image") == json!("v2") { partly() } else { indicators(3, 0) }
     });
-    let mut saga = Saga::open(harming(), Epoch(1), world.now);
+    let mut saga = Saga::open(harming(), Guards::default(), Epoch(1), world.now);
     while world.entries().last() != Some(&"Succeeded") {
         let effect = saga.poll_effect().unwrap();
         let input = world.perform(&effect, Fate::Normal);
@@ -180,7 +203,7 @@ fn undo_spares_the_field_that_was_edited_and_puts_back_the_others() {
         &[("/spec/image", json!("v2"), json!("v1")), ("/spec/paused", json!(false), json!(true))],
     );
     let mut world = World::new(harms);
-    let mut saga = Saga::open(plan(vec![both], partly()), Epoch(1), world.now);
+    let mut saga = Saga::open(plan(vec![both], partly()), Guards::default(), Epoch(1), world.now);
     while world.entries().last() != Some(&"UndoStarted") {
         let effect = saga.poll_effect().unwrap();
         let input = world.perform(&effect, Fate::Normal);
@@ -237,7 +260,8 @@ fn a_failed_step_unwinds_those_before_it_unless_they_replaced_what_was_failing()
     let nothing = write(cart(), &[("/spec/image", json!("v2"), json!("v1"))]);
     let run = |first: PlanStep| {
         let mut world = World::new(harms);
-        let mut saga = Saga::open(plan(vec![first, nothing.clone()], partly()), Epoch(1), world.now);
+        let mut saga =
+            Saga::open(plan(vec![first, nothing.clone()], partly()), Guards::default(), Epoch(1), world.now);
         let mut writes = 0;
         world.drive(&mut saga, |effect| {
             writes += usize::from(matches!(effect, Effect::Perform { dry_run: false, .. }));
@@ -257,7 +281,7 @@ fn a_failed_step_unwinds_those_before_it_unless_they_replaced_what_was_failing()
 #[test]
 fn an_undo_that_fails_holds_the_locks_and_calls_a_person() {
     let mut world = World::new(harms);
-    let mut saga = Saga::open(harming(), Epoch(1), world.now);
+    let mut saga = Saga::open(harming(), Guards::default(), Epoch(1), world.now);
     let mut writes = 0;
     world.drive(&mut saga, |effect| {
         writes += usize::from(matches!(effect, Effect::Perform { dry_run: false, .. }));
@@ -267,14 +291,14 @@ fn an_undo_that_fails_holds_the_locks_and_calls_a_person() {
     assert_eq!(world.outcome(), Some(Outcome::Stuck));
     assert_eq!(world.locked(), [cart()]);
     assert_eq!(world.notices.len(), 1);
-    assert!(Saga::replay(&world.journal, Epoch(2), world.now).unwrap().is_finished());
+    assert!(Saga::replay(&world.journal, Guards::default(), Epoch(2), world.now).unwrap().is_finished());
 }
 
 #[test]
 fn an_unanswered_act_is_read_back_and_never_done_twice() {
     for (fate, attempts) in [(Fate::DoneUnanswered, 1), (Fate::LostUnanswered, 2)] {
         let mut world = World::new(helps);
-        let mut saga = Saga::open(helping(), Epoch(1), world.now);
+        let mut saga = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
         let mut first = true;
         world.drive(&mut saga, |effect| {
             let act = matches!(effect, Effect::Perform { dry_run: false, .. });
@@ -291,7 +315,7 @@ fn an_unanswered_act_is_read_back_and_never_done_twice() {
 fn a_newer_leaders_fence_stops_an_older_saga() {
     let mut world = World::new(helps);
     world.edit(&cart(), "/metadata/annotations", json!({ FENCE_ANNOTATION: "9" }));
-    let mut saga = Saga::open(helping(), Epoch(1), world.now);
+    let mut saga = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
     world.drive(&mut saga, |_| Fate::Normal);
     assert!(saga.suspended().is_some_and(|reason| reason.contains("newer leader")));
     assert!(!saga.is_finished() && world.writes.is_empty());
@@ -300,7 +324,7 @@ fn a_newer_leaders_fence_stops_an_older_saga() {
 #[test]
 fn a_paused_old_leaders_late_write_is_rejected() {
     let mut world = World::new(helps);
-    let mut old = Saga::open(helping(), Epoch(1), world.now);
+    let mut old = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
     let late = loop {
         let effect = old.poll_effect().unwrap();
         if let Effect::Perform { request, dry_run: false } = &effect {
@@ -321,7 +345,7 @@ fn a_paused_old_leaders_late_write_is_rejected() {
 #[test]
 fn an_old_plan_is_not_begun_after_a_long_outage() {
     let mut world = World::new(helps);
-    let mut saga = Saga::open(helping(), Epoch(1), world.now);
+    let mut saga = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
     let opened = saga.poll_effect().unwrap();
     world.perform(&opened, Fate::Normal);
     world.now += SignedDuration::from_hours(2);
@@ -335,7 +359,7 @@ fn an_impossible_journal_ends_stuck_and_an_unreadable_one_is_corrupt() {
     let mut world = World::new(helps);
     world.run(helping());
     let whole = world.journal.clone();
-    let replay = |entries: &[_]| Saga::replay(entries, Epoch(2), start());
+    let replay = |entries: &[_]| Saga::replay(entries, Guards::default(), Epoch(2), start());
     assert_eq!(replay(&[]).unwrap_err(), Corrupt::Empty);
     assert!(matches!(replay(&whole[1..]).unwrap_err(), Corrupt::NotOpened { .. }));
     assert!(matches!(
@@ -376,7 +400,7 @@ fn a_patch_tests_all_it_rests_on_and_sets_the_fence() {
     ];
     let check = |fence: Option<&str>, annotated, tested: serde_json::Value, set: serde_json::Value| {
         let before = BeforeImage { fields: fields.clone(), fence: fence.map(Into::into), annotated };
-        let request = guarded_patch(&scale().operation, &before, Epoch(7));
+        let request = guarded_patch(&scale().operation, &before, Epoch(7), Guards::default());
         let Some(ClusterRequest::Patch { operations, .. }) = request else { panic!("{request:?}") };
         let expect = json!([
             { "op": "test", "path": "/metadata/uid", "value": "uid-of-Deployment shop/cart" },
@@ -399,7 +423,12 @@ fn a_patch_tests_all_it_rests_on_and_sets_the_fence() {
     let whole = json!({ "op": "add", "path": all, "value": { FENCE_ANNOTATION: "7" } });
     check(None, false, json!({ "op": "test", "path": all, "value": null }), whole);
     assert_eq!(
-        guarded_patch(&Operation::Notify { message: "x".into() }, &BeforeImage::default(), Epoch(7)),
+        guarded_patch(
+            &Operation::Notify { message: "x".into() },
+            &BeforeImage::default(),
+            Epoch(7),
+            Guards::default()
+        ),
         None
     );
 }
@@ -408,7 +437,7 @@ fn a_patch_tests_all_it_rests_on_and_sets_the_fence() {
 fn an_edit_between_the_look_and_the_write_is_kept() {
     for (nth, recreated) in [(0, false), (1, false), (0, true), (1, true)] {
         let mut world = World::new(|_| indicators(3, 0));
-        let mut saga = Saga::open(harming(), Epoch(1), world.now);
+        let mut saga = Saga::open(harming(), Guards::default(), Epoch(1), world.now);
         let mut writes = 0;
         world.reports.extend(saga.take_reports());
         while let Some(effect) = saga.poll_effect() {
@@ -432,7 +461,7 @@ fn an_edit_between_the_look_and_the_write_is_kept() {
 #[test]
 fn an_edit_after_an_unanswered_act_stops_it_for_good() {
     let mut world = World::new(helps);
-    let mut saga = Saga::open(helping(), Epoch(1), world.now);
+    let mut saga = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
     let mut sent = 0;
     while let Some(effect) = saga.poll_effect() {
         let act = matches!(effect, Effect::Perform { dry_run: false, .. });
@@ -463,7 +492,7 @@ fn values_are_recognised_as_the_server_writes_them() {
     let raise =
         |value: &str| plan(vec![write(cart(), &[("/spec/memory", json!(null), json!(value))])], partly());
     let mut world = World::new(|_| indicators(3, 3));
-    let mut saga = Saga::open(raise("1024Mi"), Epoch(1), world.now);
+    let mut saga = Saga::open(raise("1024Mi"), Guards::default(), Epoch(1), world.now);
     world.drive(&mut saga, |effect| {
         let act = matches!(effect, Effect::Perform { dry_run: false, .. });
         if act { Fate::DoneUnanswered } else { Fate::Normal }
@@ -479,7 +508,7 @@ fn values_are_recognised_as_the_server_writes_them() {
 #[test]
 fn a_request_that_is_never_answered_is_sent_three_times() {
     let mut world = World::new(helps);
-    let mut saga = Saga::open(helping(), Epoch(1), world.now);
+    let mut saga = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
     world.drive(&mut saga, |effect| {
         let act = matches!(effect, Effect::Perform { dry_run: false, .. });
         if act { Fate::LostUnanswered } else { Fate::Normal }
@@ -492,7 +521,7 @@ fn a_request_that_is_never_answered_is_sent_three_times() {
 fn a_pause_is_as_long_as_asked_within_bounds() {
     for (asked, pause) in [(None, 1), (Some(20), 20), (Some(3600), 60)] {
         let mut world = World::new(helps);
-        let mut saga = Saga::open(helping(), Epoch(1), world.now);
+        let mut saga = Saga::open(helping(), Guards::default(), Epoch(1), world.now);
         let until: Timestamp = loop {
             let effect = saga.poll_effect().unwrap();
             if let Effect::Wait { until } = effect {

@@ -5,6 +5,8 @@ mod cascade;
 mod documentation;
 mod feedback;
 mod guard;
+#[cfg(feature = "guard-mutation")]
+mod guards;
 mod interruption;
 mod outage;
 mod pipeline;

@@ -36,6 +36,8 @@ pub(crate) struct Scene {
     pub(crate) store: MemoryStore,
     pub(crate) policy: policy::Options,
     pub(crate) catalogue: Vec<MetricQuery>,
+    /// Instead of the built-in playbooks.
+    pub(crate) playbook: Option<String>,
     pub(crate) simulation: Simulation,
 }
 
@@ -76,7 +78,14 @@ impl Scene {
         let world = World::new(7);
         let policy = policy::Options { mode, ..policy::Options::default() };
         let simulation = Simulation::new(world.clone());
-        Scene { world, store: MemoryStore::default(), policy, catalogue: catalogue(), simulation }
+        Scene {
+            world,
+            store: MemoryStore::default(),
+            policy,
+            catalogue: catalogue(),
+            playbook: None,
+            simulation,
+        }
     }
 
     /// A process that has watched the healthy cluster for a while.
@@ -142,7 +151,10 @@ impl Scene {
         let setup = Setup {
             options,
             policy: self.policy.clone(),
-            playbooks: Playbooks::builtin(),
+            playbooks: self
+                .playbook
+                .as_ref()
+                .map_or_else(Playbooks::builtin, |text| Playbooks::load(&[("test.yaml", text)]).unwrap()),
             catalogue: self.catalogue.clone(),
             detector: kubewise_detector::Options::default(),
             retention: Period::from_mins(30 * 24 * 60),

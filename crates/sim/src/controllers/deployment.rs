@@ -1,5 +1,7 @@
 //! Deployments: revisions, rollouts, progress.
 
+use std::collections::BTreeMap;
+
 use kubewise_core::document::Document;
 use kubewise_core::event::EventType;
 use kubewise_core::{Kind, ObjectRef, Period};
@@ -35,7 +37,11 @@ impl Cluster {
             self.number(object, new, &sets);
         }
         let desired = document.number("/spec/replicas").unwrap_or(1) as u32;
-        for (set, replicas) in next(&document, desired, new.as_ref(), &sets) {
+        // While it is paused no set gives way to another.
+        let between = sets.iter().chain(&new).filter(|set| set.wanted > 0).count() > 1;
+        let next =
+            if paused && between { BTreeMap::new() } else { next(&document, desired, new.as_ref(), &sets) };
+        for (set, replicas) in next {
             let set = sets.iter().chain(&new).find(|candidate| candidate.object == set).cloned();
             if let Some(set) = set {
                 self.scale_set(object, &set, replicas);

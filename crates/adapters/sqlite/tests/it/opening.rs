@@ -40,7 +40,7 @@ async fn a_store_that_is_not_sound_is_refused_and_kept() {
     let cases: [(Change, &str); 5] = [
         (
             |path| sql(path, "PRAGMA user_version = 99"),
-            "written by a newer KubeWise (schema 99, this one knows 1)",
+            "written by a newer KubeWise (schema 99, this one knows 2)",
         ),
         (|path| fs::write(path, "not a database at all\n".repeat(500)).unwrap(), "is damaged"),
         (

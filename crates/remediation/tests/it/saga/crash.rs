@@ -5,7 +5,7 @@ use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::id::ActionId;
 use kubewise_core::journal::{Epoch, Outcome};
 use kubewise_core::plan::RemediationPlan;
-use kubewise_core::request::ClusterRequest;
+use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION};
 use kubewise_remediation::saga::{Effect, Report};
 use serde_json::{Value, json};
 
@@ -19,6 +19,13 @@ enum Meddling {
     SameField,
     OtherField,
     Recreated,
+    /// Objects and fence are left, but another leader came and went.
+    Leader,
+}
+
+impl Meddling {
+    const ALL: [Meddling; 5] =
+        [Meddling::Nobody, Meddling::SameField, Meddling::OtherField, Meddling::Recreated, Meddling::Leader];
 }
 
 struct Scenario {
@@ -115,38 +122,68 @@ fn a_second_crash_during_recovery_changes_nothing() {
     }
 }
 
+/// Every effect of every scenario, done or not, then each meddling; and for each of these the process that takes over
+/// may die at any of its own first effects, too.
 #[test]
-fn what_others_did_meanwhile_is_never_overwritten() {
+fn a_thousand_crash_points_do_nothing_twice_lose_nothing_and_overwrite_nobody() {
+    let mut points = 0;
     for (number, scenario) in scenarios().into_iter().enumerate() {
         let reference = undisturbed(&scenario);
-        for meddling in [Meddling::SameField, Meddling::OtherField, Meddling::Recreated, Meddling::Nobody] {
+        for done in [true, false] {
             for at in 0.. {
-                let mut world = World::new(scenario.health);
-                if !run_until(&mut world, &scenario.plan, Epoch(1), at, true) {
+                let mut before = World::new(scenario.health);
+                if !run_until(&mut before, &scenario.plan, Epoch(1), at, done) {
                     break;
                 }
-                let case = format!("scenario {number}, {meddling:?} at {at}");
-                meddle(&mut world, meddling, scenario.field);
-                let left = world.objects.clone();
-                let writes = world.writes.len();
-                world.recover(&scenario.plan, Epoch(2));
-                assert!(world.locked().is_empty(), "{case}: {:?}", world.entries());
-                match meddling {
-                    Meddling::Nobody => assert_ended_alike(&world, &reference, &case),
-                    Meddling::SameField => {
-                        assert_eq!(world.field(&cart(), scenario.field), by_hand(), "{case}");
-                    }
-                    Meddling::OtherField => {
-                        assert_eq!(world.field(&cart(), "/spec/paused"), by_hand(), "{case}");
-                        assert_eq!(world.outcome(), reference.outcome(), "{case}");
-                    }
-                    Meddling::Recreated => {
-                        assert_eq!(world.objects[&cart()], left[&cart()], "{case}: not ours any more");
-                        let about_cart = |write: &&String| write.starts_with(scenario.field);
-                        assert_eq!(world.writes[writes..].iter().find(about_cart), None, "{case}");
+                for meddling in Meddling::ALL {
+                    let mut meddled = before.clone();
+                    meddle(&mut meddled, meddling, scenario.field);
+                    for second in [None, Some(0), Some(1), Some(2)] {
+                        let mut world = meddled.clone();
+                        if let Some(second) = second
+                            && !run_until(&mut world, &scenario.plan, Epoch(3), second, done)
+                        {
+                            break;
+                        }
+                        points += 1;
+                        let case =
+                            format!("scenario {number}, {meddling:?} at {at} and {second:?}, done {done}");
+                        world.recover(&scenario.plan, Epoch(4));
+                        assert_kept(&world, &meddled, &reference, meddling, scenario.field, &case);
                     }
                 }
             }
+        }
+    }
+    assert!(points >= 1_000, "only {points} crash points");
+}
+
+/// What others did stands, and of ours everything was done once.
+fn assert_kept(
+    world: &World,
+    meddled: &World,
+    reference: &World,
+    meddling: Meddling,
+    field: &str,
+    case: &str,
+) {
+    assert!(world.locked().is_empty(), "{case}: {:?}", world.entries());
+    let mut writes = world.writes.clone();
+    writes.sort();
+    let count = writes.len();
+    writes.dedup();
+    assert_eq!(writes.len(), count, "{case}: twice: {:?}", world.writes);
+    match meddling {
+        Meddling::Nobody | Meddling::Leader => assert_ended_alike(world, reference, case),
+        Meddling::SameField => assert_eq!(world.field(&cart(), field), by_hand(), "{case}"),
+        Meddling::OtherField => {
+            assert_eq!(world.field(&cart(), "/spec/paused"), by_hand(), "{case}");
+            assert_eq!(world.outcome(), reference.outcome(), "{case}");
+        }
+        Meddling::Recreated => {
+            assert_eq!(world.objects[&cart()], meddled.objects[&cart()], "{case}: not ours any more");
+            let about_cart = |write: &&String| write.starts_with(field);
+            assert_eq!(world.writes[meddled.writes.len()..].iter().find(about_cart), None, "{case}");
         }
     }
 }
@@ -158,6 +195,12 @@ fn by_hand() -> Value {
 fn meddle(world: &mut World, meddling: Meddling, field: &str) {
     match meddling {
         Meddling::Nobody => {}
+        // It fenced the object, and did no more.
+        Meddling::Leader => {
+            if let Some(found) = world.objects.get_mut(&cart()) {
+                found["metadata"]["annotations"][FENCE_ANNOTATION] = json!("2");
+            }
+        }
         Meddling::SameField => world.edit(&cart(), field, by_hand()),
         Meddling::OtherField => world.edit(&cart(), "/spec/paused", by_hand()),
         Meddling::Recreated => world.recreate(&cart()),

@@ -6,8 +6,8 @@ use kubewise_remediation::saga::Effect;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::world::{Fate, World, autoscaler, cart, evict};
-use super::{harms, helping, helps, partly, plan, raise_maximum, roll_back};
+use super::world::{Fate, World, autoscaler, cart, evict, notify};
+use super::{harms, helping, helps, partly, plan, raise_maximum, roll_back, scale};
 
 /// Recoveries after which a saga whose faults are used up must have ended.
 const RECOVERIES: u64 = 40;
@@ -44,7 +44,7 @@ fn ends(mut world: World, plan: &kubewise_core::plan::RemediationPlan, fates: &[
                 let conflict = fate == Fate::Rejected(Rejection::Conflict);
                 if conflict { Fate::Rejected(Rejection::Forbidden) } else { fate }
             }
-            Effect::Read { .. } | Effect::Perform { .. } | Effect::Measure => {
+            Effect::CheckUndo { .. } | Effect::Read { .. } | Effect::Perform { .. } | Effect::Measure => {
                 fates.next().unwrap_or(Fate::Normal)
             }
         });
@@ -88,6 +88,30 @@ proptest! {
             Some(Outcome::HandedOver) => {}
             None => prop_assert!(world.journal.is_empty() && world.writes.is_empty()),
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the steps and the failures: the world holds each write against the journal, and ends are counted.
+    #[test]
+    fn any_plan_ends_and_no_effect_precedes_its_entry(
+        steps in proptest::collection::vec(0_usize..5, 0..6),
+        fates in proptest::collection::vec(fate(), 0..80),
+        harmful in any::<bool>(),
+    ) {
+        let steps = steps.iter().map(|step| match step {
+            0 => scale(),
+            1 => raise_maximum(),
+            2 => roll_back(),
+            3 => evict(),
+            _ => notify("look"),
+        });
+        let plan = plan(steps.collect(), partly());
+        let world = ends(World::new(if harmful { harms } else { helps }), &plan, &fates);
+        prop_assert!(world.unjournalled.is_empty(), "{:?}", world.unjournalled);
+        prop_assert_eq!(world.locked().is_empty(), world.outcome() != Some(Outcome::Stuck));
     }
 }
 

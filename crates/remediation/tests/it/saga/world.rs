@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kubewise_core::anomaly::Severity;
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guards;
 use kubewise_core::id::{IncidentId, PlanId};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::{
@@ -140,10 +141,15 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<ObjectRef, Value>,
     pub(crate) journal: Vec<JournalEntry>,
     pub(crate) health: Health,
+    pub(crate) guards: Guards,
+    /// Writes that no entry spoke of before.
+    pub(crate) unjournalled: Vec<String>,
     /// When samples ceased to come.
     pub(crate) telemetry_until: Option<Timestamp>,
     /// The finding of policy, from the next check on.
     pub(crate) forbidden: Option<String>,
+    /// The finding of ownership or protection before an undo.
+    pub(crate) undo_forbidden: Option<String>,
     /// Values that KubeWise gave to fields, in order, and pods that it evicted.
     pub(crate) writes: Vec<String>,
     pub(crate) reports: Vec<Report>,
@@ -170,8 +176,11 @@ impl World {
             objects: objects.into_iter().map(|(at, spec)| (at.clone(), object(&at, spec))).collect(),
             journal: Vec::new(),
             health,
+            guards: Guards::default(),
+            unjournalled: Vec::new(),
             telemetry_until: None,
             forbidden: None,
+            undo_forbidden: None,
             writes: Vec::new(),
             reports: Vec::new(),
             notices: Vec::new(),
@@ -234,6 +243,9 @@ impl World {
         match effect {
             Effect::Append(entry) => Input::Appended(self.fated(fate, |world| world.append(entry))),
             Effect::Check { .. } => Input::Checked(self.forbidden.clone().map_or(Ok(()), Err)),
+            Effect::CheckUndo { .. } => {
+                Input::UndoChecked(self.fated(fate, |world| Ok(world.undo_forbidden.clone())))
+            }
             Effect::Read { object } => {
                 Input::Read(self.fated(fate, |world| Ok(world.objects.get(object).cloned().map(Document))))
             }
@@ -290,16 +302,15 @@ impl World {
 
     /// No write without its entry: an act after `Started`, an undo after `UndoStarted`, a fence only where a
     /// write may be under way.
-    fn hold_against_journal(&self, effect: &Effect) {
+    fn hold_against_journal(&mut self, effect: &Effect) {
         let Effect::Perform { request, dry_run: false } = effect else { return };
         let last = self.journal.last().map(|entry| &entry.body);
         let begun = matches!(last, Some(JournalBody::Started { .. } | JournalBody::UndoStarted { .. }));
         let prepared = matches!(last, Some(JournalBody::Prepared { .. }));
-        assert!(
-            begun || (prepared && is_fence(request)),
-            "{request:?} is not journalled: {:?}",
-            self.entries()
-        );
+        let journalled = begun || (prepared && is_fence(request));
+        if !journalled {
+            self.unjournalled.push(format!("{request:?} after {:?}", self.entries()));
+        }
     }
 
     /// The API server's answer to a request.
@@ -356,7 +367,11 @@ impl World {
     pub(crate) fn drive(&mut self, saga: &mut Saga, mut fate: impl FnMut(&Effect) -> Fate) {
         self.reports.extend(saga.take_reports());
         for _ in 0..MANY {
-            let Some(effect) = saga.poll_effect() else { return };
+            let Some(effect) = saga.poll_effect() else {
+                let mutated = self.guards != Guards::default();
+                assert!(mutated || self.unjournalled.is_empty(), "{:?}", self.unjournalled);
+                return;
+            };
             assert_eq!(saga.poll_effect(), None, "one effect at a time");
             let input = self.perform(&effect, fate(&effect));
             saga.handle(input, self.now);
@@ -367,7 +382,7 @@ impl World {
 
     /// Runs a plan undisturbed.
     pub(crate) fn run(&mut self, plan: RemediationPlan) {
-        let mut saga = Saga::open(plan, Epoch(1), self.now);
+        let mut saga = Saga::open(plan, self.guards, Epoch(1), self.now);
         self.drive(&mut saga, |_| Fate::Normal);
         assert!(saga.is_finished(), "{:?}", saga.suspended());
     }
@@ -381,9 +396,9 @@ impl World {
 
     pub(crate) fn successor(&self, plan: &RemediationPlan, epoch: Epoch) -> Saga {
         if self.journal.is_empty() {
-            Saga::open(plan.clone(), epoch, self.now)
+            Saga::open(plan.clone(), self.guards, epoch, self.now)
         } else {
-            Saga::replay(&self.journal, epoch, self.now).unwrap()
+            Saga::replay(&self.journal, self.guards, epoch, self.now).unwrap()
         }
     }
 

@@ -1,0 +1,20 @@
+//! `audit verify`.
+#![expect(clippy::print_stdout, reason = "printing is what this command is for")]
+
+use anyhow::{Context, Result, bail};
+use kubewise_sqlite::audit;
+
+use crate::cli::AuditCommand;
+
+pub(crate) fn audit(command: AuditCommand) -> Result<()> {
+    let AuditCommand::Verify { store, noted } = command;
+    let what = || format!("store {}", store.display());
+    let verified = audit::verify(&store, noted.as_deref()).with_context(what)?;
+    if verified.noted == Some(false) {
+        bail!(
+            "the chain holds in itself, but the noted hash is not in it: its end was cut off or written anew"
+        );
+    }
+    println!("{} entries, unchanged\n{}", verified.entries, verified.tip);
+    Ok(())
+}
