@@ -26,6 +26,9 @@ pub struct ExecutedActionRecord {
     pub workload: ObjectRef,
     pub step: usize,
     pub direction: Direction,
+    /// What it was to cure, in a name that does not change with pods, revisions or texts: the playbook that knew it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
     /// Name, target and parameters.
     pub action: Action,
     /// The fields as they were and as they became.

@@ -76,6 +76,10 @@ guards! {
         Evictions,
         /// Only so many repairs of one workload within a window.
         Attempts,
+        /// What was treated without success so often is a person's, over restarts and changed pod names.
+        Escalation,
+        /// A field that somebody else keeps putting back is not fought over.
+        Oscillation,
         /// A workload is left alone for a while after an action.
         Cooldown,
         /// No two repairs of one object, and only so many at one time.

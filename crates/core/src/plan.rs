@@ -60,6 +60,15 @@ pub enum Author {
     Playbook { name: String },
 }
 
+impl Author {
+    /// What the plan is to cure, in a name that does not change with pods, revisions or texts.
+    pub fn cause(&self) -> &str {
+        match self {
+            Author::Playbook { name } => name,
+        }
+    }
+}
+
 impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -126,6 +126,7 @@ pub fn recheck(
         options,
         surroundings,
         plan: &plan.id,
+        cause: plan.author.cause(),
         now,
     };
     match policy::judge(&case, &planned.description).refusals.into_iter().next() {
@@ -154,6 +155,7 @@ pub fn forbids_undo(
         options,
         surroundings,
         plan: &plan.id,
+        cause: plan.author.cause(),
         now,
     };
     policy::forbids_undo(&case)
@@ -256,6 +258,7 @@ impl Maker<'_> {
             options: self.options,
             surroundings: self.surroundings,
             plan: &id,
+            cause: &playbook.name,
             now: self.now,
         };
         let judgement = policy::judge(&case, &what);

@@ -6,6 +6,7 @@
 mod freeze;
 mod intent;
 mod limits;
+mod oscillation;
 mod ownership;
 mod pace;
 mod revision;
@@ -51,6 +52,8 @@ pub struct Options {
     /// Sagas for one workload within `attempts_window`; then it is handed over.
     pub max_attempts: u32,
     pub attempts_window: Period,
+    /// Repairs of one root cause that did not help, one after the other and however long ago; then it is a person's.
+    pub max_ineffective: u32,
     /// Sagas at one time.
     pub max_running: u32,
     /// Pods that sagas may make unavailable at one time.
@@ -79,6 +82,7 @@ impl Default for Options {
             cooldown: Period::from_mins(10),
             max_attempts: 3,
             attempts_window: Period::from_mins(24 * 60),
+            max_ineffective: 3,
             max_running: 4,
             disruption_budget: 10,
             storm_share: 0.3,
@@ -149,6 +153,8 @@ pub(crate) struct Case<'a> {
     pub(crate) surroundings: &'a Surroundings,
     /// The plan whose own actions do not count against it.
     pub(crate) plan: &'a PlanId,
+    /// What it is to cure; see [`Author::cause`](kubewise_core::plan::Author::cause).
+    pub(crate) cause: &'a str,
     pub(crate) now: Timestamp,
 }
 
@@ -221,6 +227,8 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::LimitBounds, limits::limit_bounds),
     (Guard::Evictions, scope::evictions),
     (Guard::Attempts, pace::attempts),
+    (Guard::Escalation, pace::escalation),
+    (Guard::Oscillation, oscillation::oscillation),
     (Guard::Cooldown, pace::cooldown),
     (Guard::Concurrency, pace::concurrency),
     (Guard::DisruptionBudget, pace::disruption_budget),

@@ -124,7 +124,7 @@ fn reconciles(manager: &str, applies: bool, of_creation: bool) -> bool {
 }
 
 /// Whether a `fieldsV1` tree holds a path or anything below it.
-fn holds(fields: &Value, document: &Value, path: &str) -> bool {
+pub(super) fn holds(fields: &Value, document: &Value, path: &str) -> bool {
     let mut node = fields;
     let mut place = String::new();
     for token in tokens(path) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kubewise_core::Period;
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::document::Document;
-use kubewise_core::plan::Operation;
+use kubewise_core::plan::{Operation, Verdict};
 use kubewise_core::state::StateDetail;
 
 use super::{Case, Finding, never, not_before};
@@ -31,6 +31,22 @@ pub(super) fn attempts(case: &Case<'_>) -> Finding {
         return never(format!("{} repairs were tried within {window} already", sagas.len()));
     }
     Ok(format!("{} of {} attempts within {window}", sagas.len(), case.options.max_attempts))
+}
+
+/// Counts back to the last repair of this cause that helped.
+pub(super) fn escalation(case: &Case<'_>) -> Finding {
+    let treated = done_before(case).filter(|done| {
+        done.direction == Direction::Act
+            && done.status == ActionStatus::Succeeded
+            && done.cause.as_deref() == Some(case.cause)
+    });
+    let in_vain = treated.take_while(|done| done.verdict != Some(Verdict::Improved));
+    let sagas: BTreeSet<_> = in_vain.filter(|done| done.verdict.is_some()).map(|done| &done.saga).collect();
+    let (count, most) = (sagas.len(), case.options.max_ineffective);
+    if count >= most as usize {
+        return never(format!("{} was treated {count} times, and none of it helped", case.cause));
+    }
+    Ok(format!("{count} of {most} treatments of {} without success", case.cause))
 }
 
 pub(super) fn cooldown(case: &Case<'_>) -> Finding {

@@ -316,6 +316,7 @@ fn record(
         workload: plan.workload.clone(),
         step,
         direction,
+        cause: Some(plan.author.cause().into()),
         action: plan.actions[step].action.clone(),
         changes,
         status: ActionStatus::Started,

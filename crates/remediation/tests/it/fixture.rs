@@ -337,6 +337,7 @@ impl World {
                 workload: cart(),
                 step: 0,
                 direction: Direction::Act,
+                cause: None,
                 action: Action { name: name.into(), target: cart(), parameters },
                 changes,
                 status: ActionStatus::Succeeded,

@@ -1,7 +1,8 @@
 //! What keeps KubeWise still, and what does not keep it from undoing harm.
 
-use kubewise_core::plan::{Operation, RemediationPlan};
-use kubewise_remediation::planner;
+use kubewise_core::plan::{FieldChange, Operation, RemediationPlan, Verdict};
+use kubewise_remediation::planner::{self, Decision};
+use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy::Freeze;
 use serde_json::{Value, json};
 
@@ -81,6 +82,56 @@ fn what_belongs_to_another_by_now_is_not_undone() {
         let found = undo_forbidden(&plan, &world).unwrap_or_default();
         assert!(found.starts_with(rule), "{rule}: {found}");
     }
+}
+
+#[test]
+fn what_did_not_help_is_not_tried_for_ever_and_help_wipes_the_slate() {
+    let treat = |world: &mut World, when: &str, verdict: Verdict| {
+        world.did("RolloutUndo", when, json!({}), Vec::new());
+        world.evidence.history[0].cause = Some("crash-loop-after-revision".into());
+        world.evidence.history[0].verdict = Some(verdict);
+    };
+    let mut world = crash_loop();
+    world.options.max_attempts = 100;
+    let given_up = "hand over by playbook crash-loop-after-revision for Escalation";
+    for (when, verdict, expect) in [
+        ("08:10:00", Verdict::Inconclusive, "act RolloutUndo as Approved"),
+        ("08:20:00", Verdict::Worse, "act RolloutUndo as Approved"),
+        ("08:30:00", Verdict::Inconclusive, given_up),
+        ("08:40:00", Verdict::Improved, "act RolloutUndo as Approved"),
+        ("08:50:00", Verdict::Inconclusive, "act RolloutUndo as Approved"),
+    ] {
+        treat(&mut world, when, verdict);
+        assert_eq!(line(&world.decide()), expect, "after {when}");
+    }
+    // Another cause of the same workload has its own count.
+    let mut world = crash_loop();
+    world.options.max_attempts = 100;
+    for when in ["08:10:00", "08:20:00", "08:30:00"] {
+        treat(&mut world, when, Verdict::Worse);
+        world.evidence.history[0].cause = Some("oom-limit-too-low".into());
+    }
+    assert_eq!(line(&world.decide()), "act RolloutUndo as Approved");
+}
+
+#[test]
+fn a_tug_of_war_is_stopped_and_the_other_is_named() {
+    let mut world = crash_loop();
+    let scale = FieldChange { path: "/spec/replicas".into(), before: Some(json!(2)), after: Some(json!(3)) };
+    let playbook = "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\n\
+        candidates:\n  - action: ScaleWorkload\n    parameters: { replicas: 3 }\n";
+    let playbooks = Playbooks::load(&[("test.yaml", playbook)]).unwrap();
+    world.set(
+        "/metadata/managedFields",
+        json!([{ "manager": "nightly-scaler", "operation": "Update", "time": "2026-03-01T11:00:00Z",
+                 "fieldsV1": { "f:spec": { "f:replicas": {} } } }]),
+    );
+    world.did("ScaleWorkload", "08:10:00", json!({}), vec![scale.clone()]);
+    assert_eq!(line(&world.decide_with(&playbooks)), "act ScaleWorkload as Approved", "once may be chance");
+    world.did("ScaleWorkload", "09:10:00", json!({}), vec![scale]);
+    let Decision::Plan { plan, refused } = world.decide_with(&playbooks) else { panic!("no plan") };
+    assert_eq!(refused[0].rule, "Oscillation");
+    assert!(plan.reasoning.contains("nightly-scaler put /spec/replicas"), "{}", plan.reasoning);
 }
 
 #[test]

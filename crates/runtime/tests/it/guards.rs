@@ -7,7 +7,7 @@ use kubewise_core::guard::proof::{Breach, Scenario, prove, safe};
 use kubewise_core::guard::{Guard, Guards, Place};
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::{JournalBody, JournalEntry};
-use kubewise_core::plan::{Action, FieldChange, Mode, Operation, PlanStatus, RemediationPlan};
+use kubewise_core::plan::{Action, FieldChange, Mode, Operation, PlanStatus, RemediationPlan, Verdict};
 use kubewise_core::port::{Control, RecordStore};
 use kubewise_core::record::{Extra, Record, SchemaVersion};
 use kubewise_core::request::PatchOperation;
@@ -162,6 +162,36 @@ const SCENARIOS: &[Scenario] = &[
             stage.scene.policy.max_attempts = 1;
             stage.begin();
             stage.did("ScaleWorkload", Period::from_mins(60), Vec::new());
+            stage.crash_on();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::Escalation,
+        fault: "the same cause was treated in vain three times, days ago",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.begin();
+            for days in [2, 3, 4] {
+                let done = stage.did("RolloutUndo", Period::from_mins(days * 24 * 60), Vec::new());
+                let cause = Some("crash-loop-after-revision".into());
+                let verdict = Some(Verdict::Inconclusive);
+                stage.save(Record::Action(ExecutedActionRecord { cause, verdict, ..done }));
+            }
+            stage.crash_on();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::Oscillation,
+        fault: "a scheduled job put back what KubeWise set, twice",
+        play: |guards| {
+            let mut stage = Stage::new(guards).playbook("ScaleWorkload", &json!({ "replicas": 3 }));
+            stage.begin();
+            for minutes in [60, 120] {
+                let change = field("/spec/replicas", json!(2), json!(3));
+                stage.did("ScaleWorkload", Period::from_mins(minutes), vec![change]);
+            }
             stage.crash_on();
             stage.untouched()
         },
@@ -440,18 +470,19 @@ impl Stage {
     }
 
     /// Records that KubeWise did something to the cart that long ago.
-    fn did(&self, name: &str, ago: Period, changes: Vec<FieldChange>) {
+    fn did(&self, name: &str, ago: Period, changes: Vec<FieldChange>) -> ExecutedActionRecord {
         let time = ago.before(self.scene.world.now());
         let done = ExecutedActionRecord {
             version: SchemaVersion::CURRENT,
-            id: "x-0".into(),
-            saga: "s-0".into(),
+            id: format!("x-{ago}").as_str().into(),
+            saga: format!("s-{ago}").as_str().into(),
             plan: "p-0".into(),
             incident: "i-0".into(),
             anomalies: Vec::new(),
             workload: cart(),
             step: 0,
             direction: Direction::Act,
+            cause: None,
             action: Action { name: name.into(), target: cart(), parameters: Value::Null },
             changes,
             status: ActionStatus::Succeeded,
@@ -461,7 +492,8 @@ impl Stage {
             finished_at: Some(time),
             extra: Extra::new(),
         };
-        self.save(Record::Action(done));
+        self.save(Record::Action(done.clone()));
+        done
     }
 
     fn save(&self, record: Record) {

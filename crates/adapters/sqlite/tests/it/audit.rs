@@ -32,6 +32,9 @@ async fn written() -> (TempDir, PathBuf) {
     (kept.directory, path)
 }
 
+/// Whether it is found where it was done.
+type Found = fn(&Broken) -> bool;
+
 fn sql(path: &Path, statements: &str) -> rusqlite::Result<()> {
     Connection::open(path).unwrap().execute_batch(statements)
 }
@@ -57,7 +60,7 @@ async fn the_log_is_only_ever_added_to() {
 #[tokio::test]
 async fn what_is_changed_past_the_triggers_is_found_and_named() {
     let drop = "DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_removed;";
-    let cases: [(&str, fn(&Broken) -> bool); 6] = [
+    let cases: [(&str, Found); 6] = [
         ("UPDATE audit SET text = replace(text, 'scaled up', 'scaled Up')", |b| {
             matches!(b, Broken::Changed { number: 2 })
         }),

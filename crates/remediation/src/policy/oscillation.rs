@@ -1,0 +1,58 @@
+//! A tug-of-war: KubeWise sets a field, and somebody puts it back. It stops, and names the other.
+
+use std::collections::BTreeSet;
+
+use kubewise_core::action::{ActionStatus, Direction};
+use kubewise_core::document::Document;
+use kubewise_core::plan::FieldChange;
+use kubewise_core::request::FIELD_MANAGER;
+use serde_json::Value;
+
+use super::{Case, Finding, never, ownership};
+
+/// Once may be chance or haste; who puts it back twice means it.
+const PUT_BACK: usize = 2;
+
+pub(super) fn oscillation(case: &Case<'_>) -> Finding {
+    for (object, change) in case.writes() {
+        let sets = set_before(case, change);
+        if sets >= PUT_BACK {
+            let document = case.evidence.document(object);
+            let who = document.and_then(|document| actor(document, &change.path)).unwrap_or("somebody");
+            return never(format!(
+                "{who} put {} of {object} back {sets} times after KubeWise set it",
+                change.path
+            ));
+        }
+    }
+    Ok("nobody keeps putting these fields back".into())
+}
+
+/// How often KubeWise gave the field this value before, and did not take it back itself. As it is about to do so again,
+/// somebody else took it back each time.
+fn set_before(case: &Case<'_>, change: &FieldChange) -> usize {
+    let history = || case.evidence.history.iter().filter(|done| done.plan != *case.plan);
+    let undone: BTreeSet<_> = history()
+        .filter(|done| done.direction == Direction::Undo && done.status == ActionStatus::Succeeded)
+        .map(|done| (&done.saga, done.step))
+        .collect();
+    let set = history().filter(|done| {
+        let same = |one: &FieldChange| one.path == change.path && one.after == change.after;
+        done.direction == Direction::Act
+            && done.status == ActionStatus::Succeeded
+            && done.changes.iter().any(same)
+            && !undone.contains(&(&done.saga, done.step))
+    });
+    set.map(|done| &done.saga).collect::<BTreeSet<_>>().len()
+}
+
+/// The newest manager of a field besides ourselves.
+fn actor<'a>(document: &'a Document, path: &str) -> Option<&'a str> {
+    let managers = document.list("/metadata/managedFields").iter().filter(|entry| {
+        let manager = entry.get("manager").and_then(Value::as_str);
+        manager.is_some_and(|manager| manager != FIELD_MANAGER)
+            && entry.get("fieldsV1").is_some_and(|fields| ownership::holds(fields, &document.0, path))
+    });
+    let newest = managers.max_by_key(|entry| entry.get("time").and_then(Value::as_str).map(str::to_owned))?;
+    newest.get("manager")?.as_str()
+}
