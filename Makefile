@@ -23,6 +23,7 @@ prove-guards: ## each safety guard, its fault, and the run without it that must 
 check: ## format, lints, docs, walls of the house, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p kubewise-remediation -p kubewise-runtime -p kubewise-sqlite --tests --features kubewise-remediation/guard-mutation,kubewise-runtime/guard-mutation,kubewise-sqlite/guard-mutation -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	cargo xtask check
 	@cargo deny --version 2>/dev/null | grep -q "$(CARGO_DENY)" || cargo install --locked --quiet cargo-deny@$(CARGO_DENY)
