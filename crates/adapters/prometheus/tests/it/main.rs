@@ -3,6 +3,7 @@
 mod answers;
 mod http;
 mod options;
+mod range;
 mod real;
 mod server;
 mod tls;
