@@ -1,5 +1,6 @@
 //! KubeWise: the index of what the program can do.
 
+mod backtest;
 mod cli;
 mod client;
 mod config;
@@ -10,6 +11,7 @@ mod exit;
 mod late_cluster;
 mod logging;
 mod playbooks;
+mod recording;
 mod run;
 mod settings_commands;
 mod signals;
@@ -48,6 +50,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
         }
         Command::Config(command) => settings_commands::config(command)?,
+        Command::Backtest(args) => backtest::backtest(&args)?,
         Command::Demo(args) => return demo::demo(&args),
         Command::Run(args) => executor()?.block_on(run::run(args.config))?,
         Command::Status(args) => executor()?.block_on(client::status(&args))?,
