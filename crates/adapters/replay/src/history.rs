@@ -20,8 +20,10 @@ use crate::rules::{Kitchen, Raw, Rules};
 
 /// What may be held in memory to be sorted, in samples of about 150 bytes: 1.5 GB.
 const MAX_HELD: usize = 10_000_000;
-/// A document of a few kilobytes takes as much as so many samples.
+/// A document of a few kilobytes takes as much as so many samples, …
 const DOCUMENT: usize = 60;
+/// … and an Event as so many.
+const EVENT: usize = 5;
 /// The metric of CSV lines that say whose a pod is: `detail` is `Kind/name`.
 const OWNER: &str = "owner";
 
@@ -291,7 +293,7 @@ impl Survey {
         let mut held = Vec::new();
         let mut objects = Objects::open(path)?;
         while let Some(told) = objects.next()? {
-            self.hold(path, DOCUMENT)?;
+            self.hold(path, if matches!(told.1, Told::Event(_)) { EVENT } else { DOCUMENT })?;
             held.push(told);
         }
         held.sort_by_key(|(time, _)| *time);

@@ -50,8 +50,8 @@ pub(crate) fn table(outcome: &Outcome) -> String {
                 lasted,
                 one.workload.to_string(),
                 one.reason.to_string(),
-                one.summary.clone(),
-                one.would(),
+                printable(&one.summary),
+                printable(&one.would()),
             ]);
         }
         let _ = writeln!(text, "\n{table}");
@@ -62,7 +62,7 @@ pub(crate) fn table(outcome: &Outcome) -> String {
         for (rule, times) in &outcome.blocked_by {
             let mut all = outcome.incidents.iter().flat_map(|one| &one.blocked);
             let example = all.find(|blocked| blocked.rule == *rule).map(|blocked| blocked.finding.clone());
-            table.add_row([rule.clone(), times.to_string(), example.unwrap_or_default()]);
+            table.add_row([rule.clone(), times.to_string(), printable(&example.unwrap_or_default())]);
         }
         let _ = writeln!(text, "\n{table}");
     }
@@ -100,7 +100,7 @@ fn scored(scores: &Scores) -> String {
             share.map_or_else(|| "–".into(), |share| format!("{} of {}", share.count, share.of))
         };
         table.add_row([
-            reason.clone(),
+            printable(reason),
             of(found),
             seconds(found.and_then(|share| share.median_delay_seconds)),
             of(scores.right_by_reason.get(reason)),
@@ -108,10 +108,10 @@ fn scored(scores: &Scores) -> String {
     }
     let _ = writeln!(text, "\n{table}");
     for missed in &scores.missed {
-        let _ = writeln!(text, "missed: {missed}");
+        let _ = writeln!(text, "missed: {}", printable(missed));
     }
     for wrong in &scores.wrong {
-        let _ = writeln!(text, "without a label: {wrong}");
+        let _ = writeln!(text, "without a label: {}", printable(wrong));
     }
     text
 }
@@ -127,6 +127,11 @@ pub(crate) fn whole(period: Period) -> Period {
 /// To the second, without what every line would repeat.
 pub(crate) fn short(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// A foreign text without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 fn plain() -> Table {

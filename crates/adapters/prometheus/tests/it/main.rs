@@ -1,6 +1,7 @@
 //! The crate at its face: what is read from an answer, what is told when none comes, and a real Prometheus.
 
 mod answers;
+mod fuzz;
 mod http;
 mod options;
 mod range;

@@ -108,6 +108,7 @@ fn a_dump_says_what_promql_would() {
     fs::write(&path, dump).expect("written");
     let history = History::open(&[path], &document.catalogue.queries).expect("readable");
     let mut answers = Vec::new();
+    let mut unanswered: Vec<&MetricQuery> = document.catalogue.queries.iter().collect();
     let line = |sample: &NormalizedMetric| {
         let named = [Some(sample.object.to_string().into()), sample.container.clone(), sample.detail.clone()];
         let named: Vec<_> = named.into_iter().flatten().collect();
@@ -115,12 +116,16 @@ fn a_dump_says_what_promql_would() {
     };
     history
         .each_sample(|sample| {
+            unanswered.retain(|query| {
+                query.metric_type != sample.metric_type || query.labels.kind != sample.object.kind
+            });
             if sample.time.as_second() == i64::from(END) {
                 answers.push(line(sample));
             }
             true
         })
         .expect("readable");
+    assert!(unanswered.is_empty(), "no recipe, or no series here: {unanswered:#?}");
     answers.sort();
     assert_eq!(answers, ANSWERS);
     assert_eq!(history.summary().unasked.len(), 0, "{:?}", history.summary().unasked);
