@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "kubewise-core",
             "kubewise-detector",
             "kubewise-kubernetes",
+            "kubewise-learn",
             "kubewise-prometheus",
             "kubewise-remediation",
             "kubewise-replay",

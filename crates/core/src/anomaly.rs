@@ -104,6 +104,8 @@ reasons! {
     NodeNotReady "NodeNotReady";
     /// A Job gave up.
     BackoffLimitExceeded "BackoffLimitExceeded";
+    /// A measure grows towards its limit without a plateau, and will be there soon.
+    Exhaustion "Exhaustion";
     /// A measure left what is normal for its series.
     Deviation "Deviation";
     /// Telemetry that used to come does not.
@@ -120,8 +122,11 @@ impl fmt::Display for Reason {
 pub enum DetectorKind {
     /// A deterministic rule for a known failure.
     Rule,
-    /// The robust z of a series.
-    RobustZ,
+    /// A value that is rare for its series.
+    #[serde(alias = "RobustZ")]
+    Scorer,
+    /// The trend of a series.
+    Trend,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -15,6 +15,7 @@ pub mod health;
 pub mod id;
 pub mod incident;
 pub mod journal;
+mod mentions;
 pub mod metric;
 pub mod object;
 pub mod period;

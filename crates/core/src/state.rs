@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::document::{Document, NotAnObject};
+use crate::mentions;
 use crate::object::{Kind, ObjectRef, Uid};
 use crate::quantity;
 
@@ -47,6 +48,7 @@ pub enum StateDetail {
     Node(NodeState),
     Autoscaler(AutoscalerState),
     Budget(BudgetState),
+    Service(ServiceState),
     /// Nothing but identity and owners.
     Other,
 }
@@ -63,6 +65,11 @@ pub struct PodState {
     pub unschedulable: Option<String>,
     /// The `pod-template-hash` or `controller-revision-hash` label: which revision made it.
     pub template: Option<Arc<str>>,
+    pub labels: Arc<BTreeMap<String, String>>,
+    /// Names of the claims that it mounts.
+    pub claims: Vec<Arc<str>>,
+    /// Hosts that its containers are told of, such as `cart` or `db.shop.svc`: what it probably depends on.
+    pub hosts: Vec<Arc<str>>,
     pub containers: Vec<ContainerState>,
 }
 
@@ -159,6 +166,12 @@ pub struct BudgetState {
     pub match_labels: BTreeMap<String, String>,
 }
 
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceState {
+    /// Empty if it selects nothing.
+    pub selector: BTreeMap<String, String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     pub kind: Arc<str>,
@@ -218,10 +231,12 @@ impl ObjectState {
                 desired_healthy: count(document, "/status/desiredHealthy"),
                 match_labels: strings(document.0.pointer("/spec/selector/matchLabels"), ""),
             }),
+            Kind::Service => StateDetail::Service(ServiceState {
+                selector: strings(document.0.pointer("/spec/selector"), ""),
+            }),
             Kind::ControllerRevision
             | Kind::CronJob
             | Kind::Namespace
-            | Kind::Service
             | Kind::PersistentVolumeClaim
             | Kind::ResourceQuota
             | Kind::LimitRange
@@ -288,6 +303,13 @@ fn pod(document: &Document) -> PodState {
             .filter(|scheduled| &*scheduled.status == "False")
             .map(|scheduled| scheduled.message.clone()),
         template: template.iter().find_map(|key| document.label(key)).map(Into::into),
+        labels: strings(document.0.pointer("/metadata/labels"), "").into(),
+        claims: document
+            .list("/spec/volumes")
+            .iter()
+            .filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str().map(Into::into))
+            .collect(),
+        hosts: mentions::hosts(document.list("/spec/containers")),
         containers,
     }
 }

@@ -14,6 +14,7 @@ use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::Change;
+use crate::causes::stops;
 use crate::events::LINKED;
 use crate::options::RuleOptions;
 use crate::rules::{precedence, rests_on};
@@ -52,6 +53,10 @@ struct Firing {
 #[derive(Debug)]
 struct Open {
     incident: IncidentId,
+    /// Whose incident it is, if it is another's that the workload joined.
+    root: Option<ObjectRef>,
+    /// Since when the root has no part in it any more while this one still fires.
+    alone_since: Option<Timestamp>,
     /// Since when none of its anomalies is shown.
     clear_since: Option<Timestamp>,
 }
@@ -61,6 +66,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) options: &'a RuleOptions,
     pub(crate) is_whole: &'a dyn Fn(&Kind) -> bool,
     pub(crate) events: &'a dyn Fn() -> Vec<EventId>,
+    /// Whose incident a new anomaly joins, if the workload has none.
+    pub(crate) root: Option<&'a ObjectRef>,
     pub(crate) now: Timestamp,
 }
 
@@ -72,17 +79,18 @@ impl Anomalies {
         let fires =
             |incident: &Incident| firing.iter().any(|one| one.incident.as_ref() == Some(&incident.id));
         let (alive, quiet): (Vec<_>, Vec<_>) = open.into_iter().partition(fires);
+        let mut roots = BTreeMap::new();
         for incident in quiet.into_iter().chain(alive) {
-            let entry = Open { incident: incident.id, clear_since: None };
-            self.open.insert(incident.workload, entry);
+            roots.insert(incident.id.clone(), incident.workload.clone());
+            self.open.insert(incident.workload, Open::of(incident.id, None));
         }
         for record in firing.into_iter().filter(|one| one.status == AnomalyStatus::Firing) {
             let interval = record.features.iter().find(|feature| feature.name == INTERVAL);
             let interval = interval.map(|feature| Period::from_millis((feature.value * 1000.0) as u64));
             let shown = BTreeSet::from([(record.object.clone(), record.container.clone())]);
             if let (false, Some(incident)) = (self.open.contains_key(&record.workload), &record.incident) {
-                let entry = Open { incident: incident.clone(), clear_since: None };
-                self.open.insert(record.workload.clone(), entry);
+                let root = roots.get(incident).filter(|root| **root != record.workload).cloned();
+                self.open.insert(record.workload.clone(), Open::of(incident.clone(), root));
             }
             let reasons = self.firing.entry(record.workload.clone()).or_default();
             let firing = Firing { shown, interval, clear_since: None, record };
@@ -140,15 +148,72 @@ impl Anomalies {
             open.clear_since = None;
             let (incident, text) = (open.incident.clone(), firing.record.explanation.clone());
             changes.push(Change::IncidentJoined { incident, anomaly: id, text });
+        } else if let Some((root, incident)) = self.incident_of(bench.root) {
+            let text = format!("{}; it needs {}", firing.record.explanation, text::name(&root));
+            self.open.insert(workload.clone(), Open::of(incident.clone(), Some(root)));
+            changes.push(Change::IncidentJoined { incident, anomaly: id, text });
         } else {
-            let incident = incident(&firing.record, now);
-            let entry = Open { incident: incident.id.clone(), clear_since: None };
-            self.open.insert(workload.clone(), entry);
-            changes.push(Change::IncidentOpened(Box::new(incident)));
+            self.begin(workload, &firing.record, now, changes);
         }
         firing.record.incident = self.open.get(workload).map(|open| open.incident.clone());
         changes.push(Change::Anomaly(Box::new(firing.record.clone())));
         self.firing.entry(workload.clone()).or_default().insert(reason, firing);
+    }
+
+    /// Opens an incident of the workload's own.
+    fn begin(
+        &mut self,
+        workload: &ObjectRef,
+        first: &AnomalyRecord,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) {
+        let incident = incident(first, now);
+        self.open.insert(workload.clone(), Open::of(incident.id.clone(), None));
+        changes.push(Change::IncidentOpened(Box::new(incident)));
+    }
+
+    /// The open incident that a workload is part of, with the workload whose it is.
+    fn incident_of(&self, workload: Option<&ObjectRef>) -> Option<(ObjectRef, IncidentId)> {
+        let open = self.open.get(workload?)?;
+        Some((open.root.as_ref().or(workload)?.clone(), open.incident.clone()))
+    }
+
+    /// A workload that fires on long after the root of its incident is well has trouble of its own.
+    fn part(&mut self, workload: &ObjectRef, bench: &Bench<'_>, changes: &mut Vec<Change>) {
+        let Some(open) = self.open.get(workload) else { return };
+        let Some(root) = &open.root else { return };
+        let incident = open.incident.clone();
+        let is_whole = self.open.get(root).is_some_and(|of_root| of_root.incident == incident);
+        let Some(open) = self.open.get_mut(workload) else { return };
+        if is_whole {
+            open.alone_since = None;
+            return;
+        }
+        let since = *open.alone_since.get_or_insert(bench.now);
+        if bench.options.settle_max.after(since) > bench.now {
+            return;
+        }
+        let reasons = self.firing.remove(workload).unwrap_or_default();
+        if let Some(lead) = reasons.values().min_by_key(|firing| precedence(firing.record.reason)) {
+            self.begin(workload, &lead.record.clone(), bench.now, changes);
+            let own = self.open.get(workload).map(|open| open.incident.clone());
+            let mut reasons = reasons;
+            for firing in reasons.values_mut() {
+                firing.record.incident.clone_from(&own);
+                firing.record.updated_at = bench.now;
+                changes.push(Change::Anomaly(Box::new(firing.record.clone())));
+            }
+            self.firing.insert(workload.clone(), reasons);
+            self.quiet_if_last(incident, bench.now, changes);
+        }
+    }
+
+    /// An incident is quiet when nobody that is part of it shows anything any more.
+    fn quiet_if_last(&self, incident: IncidentId, since: Timestamp, changes: &mut Vec<Change>) {
+        if self.open.values().all(|open| open.incident != incident) {
+            changes.push(Change::IncidentQuiet { incident, since });
+        }
     }
 
     /// Resolves what has not been shown for long enough, and tells when nothing is left.
@@ -174,6 +239,7 @@ impl Anomalies {
             changes.push(Change::Anomaly(Box::new(firing.record)));
         }
         if !reasons.is_empty() {
+            self.part(workload, bench, changes);
             return;
         }
         self.firing.remove(workload);
@@ -184,8 +250,9 @@ impl Anomalies {
         }
         let Some(since) = open.clear_since else { return };
         if had_any || bench.options.settle.after(since) <= bench.now {
-            changes.push(Change::IncidentQuiet { incident: open.incident.clone(), since });
+            let incident = open.incident.clone();
             self.open.remove(workload);
+            self.quiet_if_last(incident, since, changes);
         }
     }
 
@@ -205,6 +272,12 @@ impl Anomalies {
         firing.record.features.iter().find_map(|feature| feature.expected).map(|replicas| replicas as u32)
     }
 
+    /// Whether it fires something that keeps it from serving those that need it. A claim that fires is full.
+    pub(crate) fn is_stopped(&self, workload: &ObjectRef) -> bool {
+        let mut reasons = self.firing.get(workload).into_iter().flat_map(BTreeMap::keys);
+        reasons.any(|reason| stops(*reason) || workload.kind == Kind::PersistentVolumeClaim)
+    }
+
     pub(crate) fn is_open(&self, workload: &ObjectRef) -> bool {
         self.open.contains_key(workload)
     }
@@ -221,6 +294,12 @@ impl Anomalies {
 /// The pods of a node are none of its own.
 fn pods_of(workload: &ObjectRef) -> Kind {
     if workload.kind == Kind::Node { Kind::Node } else { Kind::Pod }
+}
+
+impl Open {
+    fn of(incident: IncidentId, root: Option<ObjectRef>) -> Self {
+        Open { incident, root, alone_since: None, clear_since: None }
+    }
 }
 
 impl Firing {

@@ -12,10 +12,12 @@ use kubewise_core::state::{ObjectState, StateDetail};
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::anomalies::{Anomalies, Bench};
+use crate::causes::{self, Cause};
 use crate::events::Events;
+use crate::exhaustion::Exhaustion;
 use crate::options::Options;
 use crate::rules::{self, workloads::FAILED_CREATE_COUNTS};
-use crate::series::{Place, SeriesBook};
+use crate::series::{Place, SeriesBook, SeriesKey};
 use crate::suppressions::Suppressions;
 use crate::telemetry::Telemetry;
 use crate::world::World;
@@ -32,6 +34,7 @@ pub struct Detector {
     world: World,
     telemetry: Telemetry,
     series: SeriesBook,
+    exhaustion: Exhaustion,
     events: Events,
     anomalies: Anomalies,
     suppressions: Suppressions,
@@ -73,6 +76,7 @@ impl Detector {
             world: World::default(),
             telemetry: Telemetry::default(),
             series: SeriesBook::new(options.deviation.clone(), options.bounds.series),
+            exhaustion: Exhaustion::new(options.exhaustion.clone()),
             events: Events::new(options.bounds.events),
             anomalies: Anomalies::default(),
             suppressions: Suppressions::default(),
@@ -120,6 +124,7 @@ impl Detector {
             self.swept_at = Some(now);
             self.events.sweep(now);
             self.series.sweep();
+            self.exhaustion.sweep();
         }
         changes
     }
@@ -169,13 +174,16 @@ impl Detector {
             self.state_sample(sample, now, changes);
             return;
         }
-        if !self.series.follows(&sample.metric_type) {
+        let (deviates, fills) =
+            (self.series.follows(&sample.metric_type), self.exhaustion.follows(&sample.metric_type));
+        if !deviates && !fills {
             return;
         }
         let Some(workload) = self.identify(&sample.object) else {
             self.unidentified += 1;
             return;
         };
+        let mut news = fills && self.exhaustion.observe(sample, &SeriesKey::of(sample, workload.clone()));
         let known = self.world.get(&sample.object);
         let place = Place {
             template: known.and_then(|known| known.pod()?.0.template.as_ref()),
@@ -183,7 +191,8 @@ impl Detector {
             workload,
         };
         let workload = place.workload.clone();
-        if self.series.observe(sample, place) {
+        news |= deviates && self.series.observe(sample, place);
+        if news {
             self.judge(&workload, now, changes);
         }
     }
@@ -254,6 +263,7 @@ impl Detector {
                 self.world.remove(object, uid);
                 for workload in workload.into_iter().chain([object.clone()]).collect::<BTreeSet<_>>() {
                     self.series.object_gone(&workload, object);
+                    self.exhaustion.object_gone(&workload, object);
                     if self.anomalies.is_open(&workload) || self.world.get(&workload).is_some() {
                         self.judge(&workload, now, changes);
                     }
@@ -321,9 +331,25 @@ impl Detector {
         let options = &self.options.rules;
         let mut symptoms = rules::symptoms(&self.world, workload, options, now);
         symptoms.extend(self.series.symptoms(workload));
+        symptoms.extend(self.exhaustion.symptoms(workload));
         let expected_until = self.suppressions.apply(workload, &mut symptoms, now);
         let shows = !symptoms.is_empty();
+        let root = if self.anomalies.is_open(workload) {
+            None
+        } else {
+            match causes::find(&self.world, &self.anomalies, workload, &symptoms, options, now) {
+                Cause::Own => None,
+                Cause::Of(root) => Some(root),
+                Cause::Unclear { until } => {
+                    for symptom in &mut symptoms {
+                        symptom.ripe_at = symptom.ripe_at.max(until);
+                    }
+                    None
+                }
+            }
+        };
         let bench = Bench {
+            root: root.as_ref(),
             options,
             is_whole: &|kind| self.telemetry.is_whole(kind),
             events: &|| self.events.related(workload, now),

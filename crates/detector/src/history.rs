@@ -74,6 +74,7 @@ impl History {
             | StateDetail::Job(_)
             | StateDetail::Autoscaler(_)
             | StateDetail::Budget(_)
+            | StateDetail::Service(_)
             | StateDetail::Other => History::None,
         }
     }

@@ -6,18 +6,21 @@
 //!
 //! The thread: an observation changes what is known (`world`, `history`); `rules` read from it the symptoms of a
 //! workload as they are now; `series` adds measures that left their normal level; `anomalies` turns symptoms
-//! that come and go into anomalies that fire and resolve, and those into incidents. `healthy` tells revisions
-//! that work.
+//! that come and go into anomalies that fire and resolve, and those into incidents; `causes` tells whose. `healthy`
+//! tells revisions that work.
 
 mod anomalies;
+mod causes;
 mod detector;
 mod events;
+mod exhaustion;
 mod healthy;
 mod history;
 mod options;
 mod rules;
 mod samples;
 mod series;
+mod services;
 mod suppressions;
 mod symptom;
 mod telemetry;
@@ -26,7 +29,7 @@ mod world;
 
 pub use anomalies::leading;
 pub use detector::{Detector, Stats};
-pub use options::{BoundOptions, DeviationOptions, Options, RuleOptions};
+pub use options::{BoundOptions, DeviationOptions, ExhaustionOptions, Options, RuleOptions};
 
 use jiff::Timestamp;
 use kubewise_core::anomaly::AnomalyRecord;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Options {
     pub rules: RuleOptions,
     pub deviation: DeviationOptions,
+    pub exhaustion: ExhaustionOptions,
     pub bounds: BoundOptions,
 }
 
@@ -66,28 +67,25 @@ impl Default for RuleOptions {
     }
 }
 
-/// The robust z: how far a measure lies above the level that its series had so far.
+/// When a measure that is higher than its series has shown so far becomes an anomaly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
 pub struct DeviationOptions {
     pub enabled: bool,
-    /// The z from which on a value is over, by metric type; types that are not listed are not followed.
+    /// The score, 0 to 1, from which on a value is news, by metric type; types that are not listed are not followed.
     pub thresholds: BTreeMap<MetricType, f64>,
-    /// Half-life of what was learnt, in points: about two days at one point in 30 s.
-    #[schemars(range(min = 1.0))]
-    pub half_life: f64,
     /// Points before a series is judged at all.
     pub grace_points: u32,
-    /// Points (a day at one in 30 s) before the threshold holds as it stands; before, it is higher in proportion,
-    /// since the series has not shown all that is normal for it.
+    /// Points (a day at one in 30 s) before a series counts as grown; before, it must rise by more in proportion, up to
+    /// four times, since it has not shown all that is normal for it.
     #[schemars(range(min = 1))]
     pub mature_points: u32,
-    /// So many of the last `window` points must be over.
+    /// So many of the last `window` points must be higher by an amount that matters, one of them news.
     #[schemars(range(min = 1, max = 32))]
     pub needed: u32,
     #[schemars(range(min = 1, max = 32))]
     pub window: u32,
-    /// Points in a row below half the threshold that end it.
+    /// Points in a row of which none is, and it is over.
     #[schemars(range(min = 1))]
     pub calm: u8,
     /// A pod is not judged while it starts, nor a workload after its template or its number of replicas changed.
@@ -98,23 +96,23 @@ pub struct DeviationOptions {
 
 impl Default for DeviationOptions {
     fn default() -> Self {
-        // Where use meets a wall (ratios) a deviation is closer to a failure than where it is only more.
+        // One half is about one piece of news a series and week, for a person who looks at it; a cluster has thousands
+        // of series, and each may wake somebody. 0.9 is ten times as rare.
         let thresholds = [
-            (MetricType::CpuUsage, 12.0),
-            (MetricType::CpuRequestRatio, 12.0),
-            (MetricType::CpuLimitRatio, 10.0),
-            (MetricType::CpuThrottling, 10.0),
-            (MetricType::MemoryWorkingSet, 12.0),
-            (MetricType::MemoryLimitRatio, 10.0),
-            (MetricType::MemoryTrend, 15.0),
-            (MetricType::AutoscalerSaturation, 10.0),
-            (MetricType::VolumeUsage, 10.0),
-            (MetricType::QuotaUsage, 10.0),
+            (MetricType::CpuUsage, 0.9),
+            (MetricType::CpuRequestRatio, 0.9),
+            (MetricType::CpuLimitRatio, 0.9),
+            (MetricType::CpuThrottling, 0.9),
+            (MetricType::MemoryWorkingSet, 0.9),
+            (MetricType::MemoryLimitRatio, 0.9),
+            (MetricType::MemoryTrend, 0.9),
+            (MetricType::AutoscalerSaturation, 0.9),
+            (MetricType::VolumeUsage, 0.9),
+            (MetricType::QuotaUsage, 0.9),
         ];
         DeviationOptions {
             enabled: true,
             thresholds: thresholds.into(),
-            half_life: 5000.0,
             grace_points: 240,
             mature_points: 2880,
             needed: 5,
@@ -123,6 +121,27 @@ impl Default for DeviationOptions {
             quiet_after_change: Period::from_mins(10),
             accept_after: Period::from_mins(12 * 60),
         }
+    }
+}
+
+/// What grows towards its limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct ExhaustionOptions {
+    /// How long ahead the end is told, by metric type (shares, of which 1 is the limit); types that are not listed are
+    /// not followed.
+    pub horizons: BTreeMap<MetricType, Period>,
+}
+
+impl Default for ExhaustionOptions {
+    fn default() -> Self {
+        // A person needs time to act: hours for a process, which can be restarted, a working day for a disk.
+        let horizons = [
+            (MetricType::MemoryLimitRatio, Period::from_mins(2 * 60)),
+            (MetricType::VolumeUsage, Period::from_mins(12 * 60)),
+            (MetricType::QuotaUsage, Period::from_mins(12 * 60)),
+        ];
+        ExhaustionOptions { horizons: horizons.into() }
     }
 }
 

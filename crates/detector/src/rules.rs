@@ -69,6 +69,7 @@ pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
         | Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
         | Reason::FailedScheduling
+        | Reason::Exhaustion
         | Reason::Deviation => vec![Kind::Pod],
         Reason::FailedCreate if own == Kind::Deployment => vec![own, Kind::ReplicaSet],
         Reason::ProgressDeadlineExceeded | Reason::ScaledToZero | Reason::FailedCreate => vec![own],
@@ -95,7 +96,8 @@ pub(crate) fn precedence(reason: Reason) -> u8 {
         Reason::ProgressDeadlineExceeded => 8,
         Reason::ScaledToZero => 9,
         Reason::Unavailable => 10,
-        Reason::Deviation => 11,
-        Reason::TelemetryMissing => 12,
+        Reason::Exhaustion => 11,
+        Reason::Deviation => 12,
+        Reason::TelemetryMissing => 13,
     }
 }

@@ -1,8 +1,10 @@
-//! The level of each series, and which series have left it.
+//! What is normal for each series, and which series have left it.
 //!
 //! A series is one measure of one object under its workload. A new pod takes over what a sibling of the same
-//! revision has learnt, so a restart of pods neither blinds nor alarms. Only values above the level count: less
-//! load than usual is no failure by itself.
+//! revision has learnt, so a restart of pods neither blinds nor alarms. Whether a value is news says the scorer
+//! (`learn::scorer`): how rare it is for this series at this hour, how lately the like was seen, and an alarm budget.
+//! News becomes a deviation if it matters (it is higher by an amount that means something in its unit; less load than
+//! usual is no failure by itself) and lasts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,27 +14,33 @@ use kubewise_core::anomaly::{Reason, Severity};
 use kubewise_core::metric::{MetricType, NormalizedMetric};
 use kubewise_core::unit::Unit;
 use kubewise_core::{ObjectRef, Period, quantity};
-use kubewise_learn::ewma::{Level, Pace};
 use kubewise_learn::hysteresis::{Hysteresis, Switch, Turn, Zone};
+use kubewise_learn::scorer::{self, Feature, Outcome, Scorer, Verdict};
 
 use crate::options::DeviationOptions;
 use crate::symptom::{Measure, Symptom};
 use crate::text;
 
-/// Values further away than this many scales are learnt as if they were this far.
-const CLAMP: f64 = 4.0;
 /// After a longer silence the last points are no neighbours of the next.
 const GAP: Period = Period::from_mins(10);
 /// A series that was silent for this long belongs to an object that is gone.
 const FORGET_AFTER: Period = Period::from_mins(6 * 60);
-/// A level below this share of its mean is no news.
-const RELATIVE_FLOOR: f64 = 0.05;
+/// A rise to less than twice of what is expected does not matter; where a wall is near, less of it does.
+const RELATIVE_RISE: f64 = 1.0;
+const RATIO_RISE: f64 = 0.35;
+/// At news and after it, points that are at least this rare count.
+const RARE: f64 = 3e-3;
+/// What recurs is no news, but what lasts this many points is more than a recurrence, if it began this rare.
+const LASTING: u8 = 12;
+const HINT: f64 = 1e-3;
+/// A young series must rise by more, but by at most this many times as much.
+const YOUNG_RISE: f64 = 4.0;
 
 #[derive(Debug)]
 pub(crate) struct SeriesBook {
     options: DeviationOptions,
     /// Absent if deviations are not looked for.
-    tuning: Option<(Pace, Switch)>,
+    tuning: Option<(Scorer, Switch)>,
     capacity: usize,
     series: BTreeMap<SeriesKey, Series>,
     /// Series that are off their level now, by workload.
@@ -44,18 +52,45 @@ pub(crate) struct SeriesBook {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct SeriesKey {
-    workload: ObjectRef,
-    container: Option<Arc<str>>,
-    metric_type: MetricType,
-    detail: Option<Arc<str>>,
-    object: ObjectRef,
+pub(crate) struct SeriesKey {
+    pub(crate) workload: ObjectRef,
+    pub(crate) container: Option<Arc<str>>,
+    pub(crate) metric_type: MetricType,
+    pub(crate) detail: Option<Arc<str>>,
+    pub(crate) object: ObjectRef,
+}
+
+impl SeriesKey {
+    pub(crate) fn of(sample: &NormalizedMetric, workload: ObjectRef) -> Self {
+        SeriesKey {
+            workload,
+            container: sample.container.clone(),
+            metric_type: sample.metric_type.clone(),
+            detail: sample.detail.clone(),
+            object: sample.object.clone(),
+        }
+    }
+
+    /// `of container app of pod shop/cart-1`, to follow the measure's name.
+    pub(crate) fn whose(&self) -> String {
+        match (&self.container, &self.detail) {
+            (Some(container), _) => format!("of container {container} of {}", text::name(&self.object)),
+            (None, Some(detail)) => format!("({detail}) of {}", text::name(&self.object)),
+            (None, None) => format!("of {}", text::name(&self.object)),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Series {
-    level: Level,
+    model: scorer::Series,
     hysteresis: Hysteresis,
+    /// The rarest point of what may become, or is, a deviation.
+    rarest: Option<Box<Verdict>>,
+    /// For so many points to come the latest news may become a deviation.
+    fresh: u8,
+    /// Points in a row that matter.
+    run: u8,
     last: Timestamp,
     /// The revision of the pod: another may well have another level.
     template: Option<Arc<str>>,
@@ -66,7 +101,8 @@ struct Off {
     since: Timestamp,
     value: f64,
     unit: Unit,
-    score: f64,
+    news: Verdict,
+    threshold: f64,
 }
 
 /// Where a sample belongs.
@@ -81,10 +117,10 @@ impl SeriesBook {
     /// Settings out of their range switch deviations off rather than mean something else; the configuration
     /// refuses them by the ranges of the schema.
     pub(crate) fn new(options: DeviationOptions, capacity: usize) -> Self {
-        let pace = Pace::new(options.half_life, CLAMP).ok();
+        let scorer = Scorer::new(scorer::Options::default()).ok();
         let switch = Switch::new(options.needed, options.window, options.calm).ok();
         SeriesBook {
-            tuning: pace.zip(switch).filter(|_| options.enabled),
+            tuning: scorer.zip(switch).filter(|_| options.enabled),
             options,
             capacity: capacity.max(1),
             series: BTreeMap::new(),
@@ -105,54 +141,45 @@ impl SeriesBook {
 
     /// Takes in a sample. Returns whether the series left its level, or is back.
     pub(crate) fn observe(&mut self, sample: &NormalizedMetric, place: Place<'_>) -> bool {
-        let Some((pace, switch)) = self.tuning else { return false };
         let Some(threshold) = self.options.thresholds.get(&sample.metric_type).copied() else { return false };
         let Place { workload, template, is_changing } = place;
-        let key = SeriesKey {
-            workload,
-            container: sample.container.clone(),
-            metric_type: sample.metric_type.clone(),
-            detail: sample.detail.clone(),
-            object: sample.object.clone(),
-        };
+        let key = SeriesKey::of(sample, workload);
         if !self.series.contains_key(&key) {
             self.begin(&key, template);
         }
+        let Some((scorer, switch)) = &self.tuning else { return false };
         let Some(series) = self.series.get_mut(&key) else { return false };
-        if sample.time <= series.last || !sample.value.is_finite() {
-            self.ignored += 1;
-            return false;
-        }
         if Period::between(series.last, sample.time) > GAP {
             series.hysteresis.gap();
         }
+        let verdict = scorer.observe(&mut series.model, seconds(sample.time), sample.value);
+        if verdict.outcome == Outcome::Ignored {
+            self.ignored += 1;
+            return false;
+        }
         series.last = sample.time;
         self.newest = self.newest.max(sample.time);
-        let floor = floor(sample.unit).max(series.level.mean().abs() * RELATIVE_FLOOR);
-        let Ok(z) = series.level.score(sample.value, floor) else { return false };
-        // A young series has not shown all that is normal for it, so it must leave its level by more.
-        let points = f64::from(series.level.count());
-        let needed = threshold * (f64::from(self.options.mature_points) / points.max(1.0)).max(1.0);
-        let judged = series.level.count() >= self.options.grace_points && !is_changing;
-        let zone = match z {
-            _ if !judged && !series.hysteresis.is_on() => Zone::Under,
-            z if z >= needed => Zone::Over,
-            z if z < needed / 2.0 => Zone::Under,
-            _ => Zone::Between,
-        };
-        let turn = series.hysteresis.push(zone, &switch);
+        let points = series.model.count();
+        let judged =
+            verdict.outcome == Outcome::Judged && points >= self.options.grace_points && !is_changing;
+        // A young series has not shown all that is normal for it, so it must rise by more.
+        let youth = f64::from(self.options.mature_points) / f64::from(points.max(1));
+        let least = least_rise(sample.unit, verdict.expected) * youth.clamp(1.0, YOUNG_RISE);
+        let rises = sample.value - verdict.expected >= least;
+        let zone = series.zone(&verdict, rises, judged, threshold, self.options.window as u8);
+        let turn = series.hysteresis.push(zone, switch);
         if !series.hysteresis.is_on() {
-            // Cannot fail: value and floor were found finite just before.
-            let learnt = series.level.learn(sample.value, floor, &pace);
-            debug_assert!(learnt.is_ok());
+            if series.fresh == 0 && series.run == 0 {
+                series.rarest = None;
+            }
             return turn == Some(Turn::Off) && self.back(&key);
         }
-        let score = z.max(0.0) / (z.max(0.0) + needed);
+        let news = series.rarest.as_deref().copied().unwrap_or(verdict);
         let off = self.off.entry(key.workload.clone()).or_default();
         let since = off.get(&key).map_or(sample.time, |off| off.since);
-        off.insert(key.clone(), Off { since, value: sample.value, unit: sample.unit, score });
+        off.insert(key.clone(), Off { since, value: sample.value, unit: sample.unit, news, threshold });
         if self.options.accept_after.after(since) < sample.time {
-            *series = Series { level: Level::default(), hysteresis: Hysteresis::default(), ..series.clone() };
+            *series = Series::of(scorer::Series::default(), series.template.clone());
             return self.back(&key);
         }
         turn == Some(Turn::On)
@@ -161,7 +188,7 @@ impl SeriesBook {
     /// The symptoms of a workload's series.
     pub(crate) fn symptoms(&self, workload: &ObjectRef) -> Vec<Symptom> {
         let Some(off) = self.off.get(workload) else { return Vec::new() };
-        off.iter().filter_map(|(key, off)| Some(symptom(key, off, self.series.get(key)?))).collect()
+        off.iter().map(|(key, off)| symptom(key, off)).collect()
     }
 
     /// An object is gone: its series are no trouble any more. What they learnt stays for its successor.
@@ -200,14 +227,9 @@ impl SeriesBook {
                 && other.detail == key.detail
                 && series.template.as_ref() == template
         });
-        let level = related.map(|(_, series)| series.level).max_by_key(Level::count).unwrap_or_default();
-        let series = Series {
-            level,
-            hysteresis: Hysteresis::default(),
-            last: Timestamp::MIN,
-            template: template.cloned(),
-        };
-        self.series.insert(key.clone(), series);
+        let elder = related.map(|(_, series)| &series.model).max_by_key(|model| model.count());
+        let model = elder.map(scorer::Series::heir).unwrap_or_default();
+        self.series.insert(key.clone(), Series::of(model, template.cloned()));
     }
 
     /// The twentieth that was silent the longest goes, so that this is rarely done.
@@ -243,31 +265,68 @@ impl SeriesBook {
     }
 }
 
-/// The smallest scale that means anything: below, differences are noise of the measurement.
-fn floor(unit: Unit) -> f64 {
-    match unit {
-        Unit::Ratio | Unit::Cores => 0.02,
-        Unit::Bytes => 8_388_608.0,
-        Unit::BytesPerSecond => 65_536.0,
-        Unit::Seconds => 0.05,
-        Unit::Count | Unit::PerSecond => 1.0,
+impl Series {
+    fn of(model: scorer::Series, template: Option<Arc<str>>) -> Self {
+        let hysteresis = Hysteresis::default();
+        Series { model, hysteresis, rarest: None, fresh: 0, run: 0, last: Timestamp::MIN, template }
+    }
+
+    /// Where a point lies: over if it is part of what is news, and lasts; under if it does not matter.
+    fn zone(&mut self, verdict: &Verdict, rises: bool, judged: bool, threshold: f64, window: u8) -> Zone {
+        let matters = rises && judged;
+        self.run = if matters { self.run.saturating_add(1) } else { 0 };
+        let news = matters && verdict.score >= threshold;
+        self.fresh = if news { window } else { self.fresh.saturating_sub(1) };
+        if matters && verdict.p <= RARE && self.rarest.as_ref().is_none_or(|one| verdict.p < one.p) {
+            self.rarest = Some(Box::new(*verdict));
+        }
+        let counts = self.lasts() || self.fresh > 0 && verdict.p <= RARE;
+        match (matters, self.hysteresis.is_on()) {
+            (_, true) if rises => Zone::Over,
+            (true, false) if counts => Zone::Over,
+            (true, _) => Zone::Between,
+            (false, _) => Zone::Under,
+        }
+    }
+
+    fn lasts(&self) -> bool {
+        self.run >= LASTING && self.rarest.as_ref().is_some_and(|one| one.p <= HINT)
     }
 }
 
-fn symptom(key: &SeriesKey, off: &Off, series: &Series) -> Symptom {
-    let of = match (&key.container, &key.detail) {
-        (Some(container), _) => format!("of container {container} of {}", text::name(&key.object)),
-        (None, Some(detail)) => format!("({detail}) of {}", text::name(&key.object)),
-        (None, None) => format!("of {}", text::name(&key.object)),
-    };
-    let usual = series.level.mean();
+fn seconds(time: Timestamp) -> f64 {
+    time.as_millisecond() as f64 / 1000.0
+}
+
+/// The smallest rise that matters.
+fn least_rise(unit: Unit, expected: f64) -> f64 {
+    let relative = RELATIVE_RISE * expected.abs();
+    let relative = if unit == Unit::Ratio { relative.min(RATIO_RISE) } else { relative };
+    relative.max(floor(unit))
+}
+
+/// The smallest rise that means anything in a unit, however steady a series is.
+fn floor(unit: Unit) -> f64 {
+    match unit {
+        Unit::Ratio | Unit::Cores => 0.15,
+        Unit::Bytes => 67_108_864.0,
+        Unit::BytesPerSecond => 524_288.0,
+        Unit::Seconds => 0.5,
+        Unit::Count | Unit::PerSecond => 5.0,
+    }
+}
+
+fn symptom(key: &SeriesKey, off: &Off) -> Symptom {
+    let usual = off.news.expected;
     let text = format!(
-        "{} {of} is {}, usually {} ± {}, since {:.0}",
+        "{} {} is {} since {:.0}, {} {} (a chance of about 1 in {})",
         key.metric_type.as_str().replace('_', " "),
+        key.whose(),
         amount(off.value, off.unit),
+        off.since,
+        usually(off.news.feature),
         amount(usual, off.unit),
-        amount(series.level.deviation(), off.unit),
-        off.since
+        odds(off.news.p)
     );
     let severity = match off.unit {
         Unit::Ratio => Severity::Warning,
@@ -277,11 +336,30 @@ fn symptom(key: &SeriesKey, off: &Off, series: &Series) -> Symptom {
     };
     let mut symptom = Symptom::new(Reason::Deviation, &key.object, off.since, text)
         .severity(severity)
-        .feature(key.metric_type.as_str(), off.value, Some(usual));
+        .feature(key.metric_type.as_str(), off.value, Some(usual))
+        .feature("chance", off.news.p, None);
     symptom.container = key.container.as_deref().map(Into::into);
-    symptom.measure =
-        Some(Measure { metric_type: key.metric_type.clone(), score: off.score, threshold: 0.5 });
+    symptom.measure = Some(Measure {
+        metric_type: key.metric_type.clone(),
+        score: off.news.score.max(off.threshold),
+        threshold: off.threshold,
+    });
     symptom
+}
+
+/// What the expectation rests on.
+fn usually(feature: Feature) -> &'static str {
+    match feature {
+        Feature::Level => "usually",
+        Feature::Season => "at this hour usually",
+        Feature::Shift | Feature::Trend => "lately",
+    }
+}
+
+/// The reciprocal of a chance, to its power of ten.
+fn odds(p: f64) -> String {
+    let power = -p.max(1e-9).log10();
+    if power < 3.0 { format!("{:.0}", 1.0 / p.max(1e-9)) } else { format!("10^{power:.0}") }
 }
 
 fn amount(value: f64, unit: Unit) -> String {
@@ -302,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_series_is_compact() {
-        // The rest of the 512 bytes is for the names, which the key holds by reference.
-        assert!(size_of::<Series>() + size_of::<SeriesKey>() <= 256);
+        // A season's profiles come to it, 1.1 KB at most.
+        assert!(size_of::<Series>() + size_of::<SeriesKey>() <= 600);
     }
 }

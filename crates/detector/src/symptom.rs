@@ -60,7 +60,11 @@ impl Symptom {
     }
 
     pub(crate) fn detector(&self) -> DetectorKind {
-        if self.measure.is_some() { DetectorKind::RobustZ } else { DetectorKind::Rule }
+        match (self.reason, &self.measure) {
+            (Reason::Exhaustion, _) => DetectorKind::Trend,
+            (_, Some(_)) => DetectorKind::Scorer,
+            (_, None) => DetectorKind::Rule,
+        }
     }
 
     /// Orders the symptoms of one reason: the one told about comes first.

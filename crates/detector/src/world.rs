@@ -10,6 +10,7 @@ use kubewise_core::topology::Topology;
 use kubewise_core::{Kind, ObjectRef, Period, Uid};
 
 use crate::history::{History, PodHistory, WorkloadHistory};
+use crate::services::Services;
 
 /// Owner chains in Kubernetes are short; a longer one is a cycle.
 const MAX_DEPTH: usize = 8;
@@ -22,6 +23,7 @@ pub(crate) struct World {
     workloads: BTreeSet<ObjectRef>,
     /// Autoscalers by what they scale.
     autoscalers: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
+    services: Services,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +54,9 @@ impl World {
         if let StateDetail::Autoscaler(autoscaler) = &state.detail {
             self.autoscalers.entry(autoscaler.target.clone()).or_default().insert(object.clone());
         }
+        if let StateDetail::Service(service) = &state.detail {
+            self.services.apply(object, service);
+        }
         history.update(state, window, now);
         let known = Known { state: state.clone(), history, heard_at: now };
         self.objects.insert(object.clone(), known);
@@ -65,9 +70,16 @@ impl World {
     }
 
     fn forget(&mut self, object: &ObjectRef) {
+        let workload = self.workload_of(object);
         self.topology.remove(object);
         self.workloads.remove(object);
         let Some(known) = self.objects.remove(object) else { return };
+        if let (StateDetail::Pod(pod), Some(workload)) = (&known.state.detail, workload) {
+            self.services.pod_gone(object.namespace_or_empty(), pod, &workload);
+        }
+        if object.kind == Kind::Service {
+            self.services.remove(object);
+        }
         if let StateDetail::Autoscaler(autoscaler) = &known.state.detail
             && let Some(of_target) = self.autoscalers.get_mut(&autoscaler.target)
         {
@@ -121,6 +133,45 @@ impl World {
             level = below;
         }
         found.into_values().collect()
+    }
+
+    /// What a workload needs, as far as names tell: the workloads behind the services that its pods are told of, and
+    /// the claims that they mount; itself left out, in order.
+    pub(crate) fn needs(&self, workload: &ObjectRef) -> BTreeSet<ObjectRef> {
+        let namespace = workload.namespace_or_empty();
+        let pods: Vec<&PodState> =
+            self.objects_of(workload).into_iter().filter_map(|known| Some(known.pod()?.0)).collect();
+        let claims: BTreeSet<_> = pods.iter().flat_map(|pod| &pod.claims).collect();
+        let hosts: BTreeSet<_> = pods.iter().flat_map(|pod| &pod.hosts).collect();
+        let mut needs: BTreeSet<ObjectRef> = claims
+            .into_iter()
+            .map(|claim| ObjectRef::namespaced(Kind::PersistentVolumeClaim, namespace, claim.clone()))
+            .collect();
+        for host in hosts {
+            if let Some((namespace, selection)) = self.services.find(host, namespace) {
+                let pods = self.pods_in(namespace).filter(|(_, pod)| selection.selects(pod));
+                needs.extend(pods.filter_map(|(object, _)| self.workload_of(object)));
+                needs.extend(selection.past().cloned());
+            }
+        }
+        needs.remove(workload);
+        needs
+    }
+
+    /// A workload that should have replicas and has none available.
+    pub(crate) fn is_down(&self, workload: &ObjectRef) -> bool {
+        let state = self.get(workload).and_then(|known| known.workload());
+        state.is_some_and(|(state, _)| state.desired > 0 && state.available == 0)
+    }
+
+    fn pods_in(&self, namespace: &str) -> impl Iterator<Item = (&ObjectRef, &PodState)> {
+        let first = ObjectRef::namespaced(Kind::Pod, namespace, "");
+        self.objects
+            .range(first..)
+            .take_while(move |(object, _)| {
+                object.kind == Kind::Pod && object.namespace_or_empty() == namespace
+            })
+            .filter_map(|(object, known)| Some((object, known.pod()?.0)))
     }
 
     pub(crate) fn is_autoscaled(&self, workload: &ObjectRef) -> bool {

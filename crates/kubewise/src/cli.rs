@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Feedback(FeedbackArgs),
     /// List what is expected for a while and held back, or end it with `suppressions end ID`
     Suppressions(SuppressionArgs),
+    /// Score labelled recordings, and measure how good the scores are
+    Eval(crate::eval::EvalArgs),
     /// Check or print the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

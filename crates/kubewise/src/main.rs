@@ -7,6 +7,7 @@ mod config;
 #[cfg(debug_assertions)]
 mod crash_points;
 mod demo;
+mod eval;
 mod exit;
 mod late_cluster;
 mod logging;
@@ -51,6 +52,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Config(command) => settings_commands::config(command)?,
         Command::Backtest(args) => backtest::backtest(&args)?,
+        Command::Eval(args) => eval::eval(&args)?,
         Command::Demo(args) => return demo::demo(&args),
         Command::Run(args) => executor()?.block_on(run::run(args.config))?,
         Command::Status(args) => executor()?.block_on(client::status(&args))?,

@@ -8,6 +8,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::{self, Snapshot, ensure};
+
 /// Values learnt before clamping begins: before, the scale is too uncertain to call anything an outlier.
 const WARM: u32 = 30;
 /// Differences are cut here so that their squares stay finite.
@@ -52,6 +54,11 @@ impl Pace {
             return Err(Error::Clamp(clamp));
         }
         Ok(Pace { weight: 1.0 - 0.5_f64.powf(1.0 / half_life), clamp })
+    }
+
+    /// Of a new value.
+    pub fn weight(&self) -> f64 {
+        self.weight
     }
 }
 
@@ -113,5 +120,15 @@ impl Level {
         } else {
             Err(Error::Floor(floor))
         }
+    }
+}
+
+impl Snapshot for Level {
+    const KIND: [u8; 4] = *b"ewma";
+    const VERSION: u16 = 1;
+
+    fn check(&self) -> Result<(), snapshot::Inconsistent> {
+        let finite = self.mean.is_finite() && self.variance.is_finite() && self.variance >= 0.0;
+        ensure(finite, "mean and variance cannot come from values")
     }
 }

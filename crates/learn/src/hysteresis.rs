@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::{self, Snapshot};
+
 /// When to switch; shared by many series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch {
@@ -79,5 +81,15 @@ impl Hysteresis {
     pub fn gap(&mut self) {
         self.over = 0;
         self.calm = 0;
+    }
+}
+
+impl Snapshot for Hysteresis {
+    const KIND: [u8; 4] = *b"hyst";
+    const VERSION: u16 = 1;
+
+    /// Any bits are verdicts.
+    fn check(&self) -> Result<(), snapshot::Inconsistent> {
+        Ok(())
     }
 }

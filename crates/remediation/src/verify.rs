@@ -79,7 +79,10 @@ fn replicas(document: &Document, indicators: &mut Indicators) {
             (1, u32::from(ready), true)
         }
         StateDetail::Pod(pod) => (1, u32::from(pod.ready), true),
-        StateDetail::Autoscaler(_) | StateDetail::Budget(_) | StateDetail::Other => (0, 0, true),
+        StateDetail::Autoscaler(_)
+        | StateDetail::Budget(_)
+        | StateDetail::Service(_)
+        | StateDetail::Other => (0, 0, true),
     };
     indicators.desired = desired;
     indicators.available = available;

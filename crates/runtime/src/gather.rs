@@ -37,7 +37,9 @@ pub(crate) async fn evidence(
     }
     // Room on nodes is judged only if everything that takes room is known.
     let all_pods = reader.list(&Kind::Pod, None).await.ok();
-    let anomalies = entry.anomalies.into_values().collect();
+    // Those of dependants tell nothing about the root; what is planned is for the root alone.
+    let own = entry.anomalies.into_values().filter(|anomaly| anomaly.workload == workload);
+    let anomalies = own.collect();
     let mut evidence = Evidence::assemble(entry.incident, anomalies, document, documents, shared.clock.now());
     evidence.all_pods = all_pods;
     evidence.events = events(shared, &workload).await?;

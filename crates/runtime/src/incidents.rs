@@ -156,7 +156,11 @@ impl Incidents {
                 self.telemetry.anomaly(anomaly.reason);
             }
             entry.anomalies.insert(anomaly.id.clone(), anomaly.clone());
-            let leading = entry.anomalies.values().filter(|one| one.status == AnomalyStatus::Firing);
+            let root = &entry.incident.workload;
+            let leading = entry
+                .anomalies
+                .values()
+                .filter(|one| one.status == AnomalyStatus::Firing && one.workload == *root);
             let leading: Vec<AnomalyRecord> = leading.cloned().collect();
             if let Some(leading) = kubewise_detector::leading(&leading)
                 && entry.incident.reason != leading.reason

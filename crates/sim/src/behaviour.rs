@@ -90,7 +90,8 @@ pub(crate) fn memory_step(seconds: f64) -> f64 {
 /// What is wrong with a container by its image tag and environment: `crash` (exits with 1 after a second),
 /// `missing` (no such image), `never-ready`, `leak`, `hungry` (three times the memory). In the tag anywhere
 /// (`shop/cart:2-crash`); in the environment as a variable of that name in capitals (`CRASH`, `NEVER_READY`)
-/// that is not `false`. A ConfigMap that a variable refers to must exist.
+/// that is not `false`. A ConfigMap that a variable refers to must exist. `NEEDS` names a workload of the namespace
+/// as `NAME:PORT`: without a ready pod of it, a container is not ready either.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Flaws {
     pub(crate) crashes: bool,
@@ -99,6 +100,7 @@ pub(crate) struct Flaws {
     pub(crate) leaks: bool,
     pub(crate) memory_factor: f64,
     pub(crate) config_maps: Vec<String>,
+    pub(crate) needs: Option<String>,
 }
 
 impl Flaws {
@@ -121,6 +123,10 @@ impl Flaws {
             never_ready: has("never-ready"),
             leaks: has("leak"),
             memory_factor: if has("hungry") { HUNGRY_FACTOR } else { 1.0 },
+            needs: environment.iter().find(|entry| entry["name"] == "NEEDS").and_then(|entry| {
+                let (name, _) = entry["value"].as_str()?.split_once(':')?;
+                Some(name.to_owned())
+            }),
             config_maps: in_variables.chain(whole).filter_map(Value::as_str).map(Into::into).collect(),
         }
     }

@@ -210,6 +210,14 @@ pub(crate) fn budget(target: &ObjectRef, min_available: &Value) -> Value {
     })
 }
 
+/// Selects the pods of a workload, under its name.
+pub(crate) fn service(target: &ObjectRef) -> Value {
+    json!({
+        "kind": "Service", "metadata": { "namespace": target.namespace, "name": target.name },
+        "spec": { "selector": { "app": target.name }, "ports": [{ "port": 80 }] },
+    })
+}
+
 pub(crate) fn quota(namespace: &str, name: &str, hard: &[(&str, &str)]) -> Value {
     let hard: Map<String, Value> = hard.iter().map(|(key, value)| ((*key).into(), json!(value))).collect();
     json!({

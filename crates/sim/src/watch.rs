@@ -14,7 +14,7 @@ use crate::cluster::Cluster;
 use crate::process::Lifeline;
 
 /// What is watched, besides Events.
-pub(crate) const WATCHED: [Kind; 10] = [
+pub(crate) const WATCHED: [Kind; 11] = [
     Kind::Namespace,
     Kind::Node,
     Kind::Deployment,
@@ -25,6 +25,7 @@ pub(crate) const WATCHED: [Kind; 10] = [
     Kind::Pod,
     Kind::HorizontalPodAutoscaler,
     Kind::PodDisruptionBudget,
+    Kind::Service,
 ];
 /// A holder that falls behind further than this is listed anew, as after a 410 of the API server.
 const MAX_QUEUE: usize = 20_000;

@@ -164,10 +164,24 @@ impl World {
         self
     }
 
+    /// A Service under the name of the workload that it selects.
+    pub fn service(&self, target: &ObjectRef) -> &Self {
+        self.keep(manifest::service(target));
+        self
+    }
+
     /// Hard limits, such as `("requests.memory", "2Gi")`.
     pub fn quota(&self, namespace: &str, name: &str, hard: &[(&str, &str)]) -> &Self {
         self.keep(manifest::quota(namespace, name, hard));
         self
+    }
+
+    /// Pods that a node holds, by name.
+    pub fn pods_on(&self, node: &str) -> Vec<ObjectRef> {
+        let cluster = self.lock();
+        let there =
+            cluster.pods.iter().filter(|(_, pod)| pod.node.as_deref() == Some(node) && pod.deleted.is_none());
+        there.map(|(object, _)| object.clone()).collect()
     }
 
     fn keep(&self, manifest: Value) {

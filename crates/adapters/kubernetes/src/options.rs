@@ -76,6 +76,7 @@ impl Default for Options {
                 Kind::Node,
                 Kind::HorizontalPodAutoscaler,
                 Kind::PodDisruptionBudget,
+                Kind::Service,
                 Kind::Namespace,
             ],
             events: EventFilter::default(),

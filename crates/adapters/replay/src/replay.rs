@@ -33,7 +33,7 @@ const EVENTS_LAST: Period = Period::from_mins(60);
 /// The most objects in one list, as the port promises.
 const MAX_LIST: usize = 5_000;
 /// What `run` watches. Other objects are read, not told.
-const WATCHED: [Kind; 11] = [
+const WATCHED: [Kind; 12] = [
     Kind::Namespace,
     Kind::Node,
     Kind::Deployment,
@@ -42,6 +42,7 @@ const WATCHED: [Kind; 11] = [
     Kind::DaemonSet,
     Kind::Job,
     Kind::Pod,
+    Kind::Service,
     Kind::HorizontalPodAutoscaler,
     Kind::PodDisruptionBudget,
     Kind::Event,

@@ -42,7 +42,10 @@ fn a_level_that_is_left_is_told_and_resolves_when_it_is_back() {
     play(&mut scene, "cart-r1-0", 4, &mut noise, 0.9);
     play(&mut scene, "cart-r1-0", 60, &mut noise, 0.1);
     scene.nothing_noticed();
+    // The like of it was seen just before, so it has to last.
     play(&mut scene, "cart-r1-0", 8, &mut noise, 0.9);
+    scene.nothing_noticed();
+    play(&mut scene, "cart-r1-0", 12, &mut noise, 0.9);
     assert_eq!(scene.reasons(), ["Deviation"]);
     let anomaly = &scene.firing()[0];
     assert!(anomaly.score >= anomaly.threshold && anomaly.score <= 1.0, "{anomaly:?}");

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod controls;
+mod correlation;
 mod deviation;
+mod exhaustion;
 mod healthy;
 mod properties;
 mod restart;

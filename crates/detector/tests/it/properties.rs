@@ -94,19 +94,21 @@ proptest! {
         let said = play(&steps);
         prop_assert_eq!(&said, &play(&steps));
         let mut open = BTreeSet::new();
-        let mut incidents = Vec::new();
         for change in &said {
             match change {
                 Change::IncidentOpened(incident) => {
-                    prop_assert!(open.insert(incident.workload.clone()), "two incidents of {}", incident.workload);
-                    incidents.push((**incident).clone());
+                    let workload = &incident.workload;
+                    prop_assert!(open.iter().all(|(_, other)| other != workload), "two incidents of {}", workload);
+                    open.insert((incident.id.clone(), workload.clone()));
                 }
                 Change::IncidentQuiet { incident, .. } => {
-                    let known = incidents.iter().find(|one| one.id == *incident).unwrap();
-                    prop_assert!(open.remove(&known.workload));
+                    let before = open.len();
+                    open.retain(|(id, _)| id != incident);
+                    prop_assert_eq!(open.len() + 1, before, "quiet, but was not open");
                 }
                 Change::Anomaly(anomaly) => {
-                    prop_assert!(open.contains(&anomaly.workload));
+                    // Its own workload's, or that of what it needs.
+                    prop_assert!(open.iter().any(|(id, _)| Some(id) == anomaly.incident.as_ref()));
                     prop_assert!((0.0..=1.0).contains(&anomaly.score));
                 }
                 Change::IncidentJoined { .. } | Change::Healthy(_) | Change::Event(_) => {}

@@ -196,6 +196,9 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         | Reason::FailedCreate
         | Reason::Unavailable
         | Reason::ScaledToZero => &[MetricType::ReplicasAvailable, MetricType::Ready],
+        Reason::Exhaustion => {
+            &[MetricType::MemoryLimitRatio, MetricType::VolumeUsage, MetricType::QuotaUsage]
+        }
         Reason::BackoffLimitExceeded | Reason::Deviation | Reason::TelemetryMissing => &[],
     }
 }

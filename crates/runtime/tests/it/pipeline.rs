@@ -35,6 +35,7 @@ pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) store: MemoryStore,
     pub(crate) policy: policy::Options,
+    pub(crate) catalogue: Vec<MetricQuery>,
     pub(crate) simulation: Simulation,
 }
 
@@ -62,14 +63,20 @@ pub(crate) fn cart() -> ObjectRef {
 impl Scene {
     /// The cart and five other services of two pods each on two nodes.
     pub(crate) fn new(mode: Mode) -> Self {
-        let world = World::new(7);
-        world.node("node-1", 16.0, 32.0 * GIB).node("node-2", 16.0, 32.0 * GIB);
+        let scene = Scene::empty(mode);
+        scene.world.node("node-1", 16.0, 32.0 * GIB).node("node-2", 16.0, 32.0 * GIB);
         for name in ["cart"].into_iter().chain(OTHERS) {
-            world.add(Workload::deployment("shop", name));
+            scene.world.add(Workload::deployment("shop", name));
         }
+        scene
+    }
+
+    /// No node, no workload.
+    pub(crate) fn empty(mode: Mode) -> Self {
+        let world = World::new(7);
         let policy = policy::Options { mode, ..policy::Options::default() };
         let simulation = Simulation::new(world.clone());
-        Scene { world, store: MemoryStore::default(), policy, simulation }
+        Scene { world, store: MemoryStore::default(), policy, catalogue: catalogue(), simulation }
     }
 
     /// A process that has watched the healthy cluster for a while.
@@ -136,7 +143,7 @@ impl Scene {
             options,
             policy: self.policy.clone(),
             playbooks: Playbooks::builtin(),
-            catalogue: catalogue(),
+            catalogue: self.catalogue.clone(),
             detector: kubewise_detector::Options::default(),
             retention: Period::from_mins(30 * 24 * 60),
             own_namespace: None,

@@ -84,7 +84,7 @@ pub(super) fn next(
         next.insert(new.object.clone(), new.wanted + room.min(desired - new.wanted));
         return next;
     }
-    let least = desired - unavailable;
+    let least = desired.saturating_sub(unavailable); // nothing is wanted of a Deployment scaled to zero
     let missing_of_new = new.wanted.saturating_sub(new.available);
     let mut may_go = all.saturating_sub(least + missing_of_new);
     if may_go == 0 {

@@ -10,6 +10,7 @@ use rand::RngExt;
 use rand_pcg::Pcg32;
 use serde_json::Value;
 
+use super::PodRun;
 use super::measure::Use;
 use crate::behaviour::Flaws;
 use crate::cluster::{Cluster, Task};
@@ -268,9 +269,24 @@ impl Cluster {
     }
 
     fn probe(&mut self, pod: &ObjectRef, index: usize) {
+        let Some(run) = self.pods.get(pod) else { return };
+        let needs = run.containers.get(index).and_then(|container| container.flaws.needs.clone());
+        let served = needs.as_ref().is_none_or(|needed| {
+            let namespace = pod.namespace_or_empty();
+            let serves = |run: &PodRun| {
+                run.ready && *run.workload.name == **needed && run.workload.namespace_or_empty() == namespace
+            };
+            self.pods.values().any(serves)
+        });
         let Some(container) = self.container(pod, index) else { return };
-        if !container.flaws.never_ready {
-            container.ready = true;
+        if !container.is_running() {
+            return;
+        }
+        container.ready = served && !container.flaws.never_ready;
+        if container.ready {
+            if needs.is_some() {
+                self.step_after(PROBE_EVERY, pod, index, Step::Probe);
+            }
             return;
         }
         let message = "Readiness probe failed: HTTP probe failed with statuscode: 503";
