@@ -140,6 +140,29 @@ pub struct ObjectLabels {
     pub detail: Option<String>,
 }
 
+/// What labels name, borrowed from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named<'a> {
+    pub namespace: Option<&'a str>,
+    pub name: &'a str,
+    pub container: Option<&'a str>,
+    pub detail: Option<&'a str>,
+}
+
+impl ObjectLabels {
+    /// Reads what the labels of a series name. `None` without those that name the object; a container or detail label
+    /// that a series lacks is left out. To Prometheus an empty label is none, so `label` shall give `None` for it.
+    pub fn named<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> Option<Named<'a>> {
+        let given = |name: &Option<String>| name.as_deref().and_then(&label);
+        let namespace = given(&self.namespace);
+        if self.namespace.is_some() && namespace.is_none() {
+            return None;
+        }
+        let name = label(&self.name)?;
+        Some(Named { namespace, name, container: given(&self.container), detail: given(&self.detail) })
+    }
+}
+
 /// What came of one query. Nothing is dropped in silence.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricAnswer {

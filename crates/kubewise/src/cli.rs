@@ -21,6 +21,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Watch a simulated cluster get into trouble and out of it; needs no cluster, no network, no key
     Demo(DemoArgs),
+    /// Live through a history without touching anything: what would have been noticed, planned, blocked
+    Backtest(BacktestArgs),
     /// Show how KubeWise itself is doing
     Status(ClientArgs),
     /// List incidents, or tell the whole story of one with `incidents show ID`
@@ -121,6 +123,60 @@ pub(crate) struct DemoArgs {
     /// Address of the API with --serve
     #[arg(long, default_value = "127.0.0.1:8470")]
     pub(crate) listen: std::net::SocketAddr,
+    /// Write what was measured and told into this folder, for `kubewise backtest --from`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+}
+
+/// Where a history comes from and what is made of it; docs/backtest.md describes the files.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("source").required(true).args(["prometheus", "from"]))]
+pub(crate) struct BacktestArgs {
+    /// Fetch the history of the catalogue's queries from this Prometheus
+    #[arg(long, value_name = "URL")]
+    pub(crate) prometheus: Option<String>,
+    /// Files, or folders of files: samples (.csv, OpenMetrics .om, .prom, .txt), objects and Events (.json, .jsonl),
+    /// each also with .gz
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub(crate) from: Vec<PathBuf>,
+    /// Begin here: a time (RFC 3339), or an age such as 7d before --until [default: all of the files, 1d of Prometheus]
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// End here: a time or an age [default: the end of the files, now with Prometheus]
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Troubles that there were (CSV: namespace, kind, name, start, end and perhaps reason), to be scored against
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: Option<PathBuf>,
+    /// Pretend this mode: observe, propose or auto [default: that of the configuration]. Nothing is touched in any
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// Configuration file, TOML or YAML [env: KUBEWISE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = BacktestFormat::Table)]
+    pub(crate) output: BacktestFormat,
+    /// Write a readable report with plots into this file
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BacktestFormat {
+    Table,
+    Json,
+}
+
+impl BacktestArgs {
+    pub(crate) fn sources(&self) -> crate::config::Sources {
+        let flags: [(&'static str, &'static [&'static str], Option<String>); 2] = [
+            ("--prometheus", &["prometheus", "url"], self.prometheus.clone()),
+            ("--mode", &["policy", "mode"], self.mode.map(|mode| mode.to_string())),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, path, text)| Some((flag, path, text?))).collect();
+        crate::config::Sources::of_process(self.config.clone(), given)
+    }
 }
 
 #[derive(Debug, Args)]

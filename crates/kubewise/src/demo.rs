@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::DemoArgs;
+use crate::recording::Recording;
 use crate::{signals, wiring};
 
 /// The story is looked at this often, in virtual time.
@@ -32,7 +33,11 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let Demo { world, episodes, expectations, end } = demo_world(args.seed);
     let store = MemoryStore::default();
     let telemetry = Telemetry::new();
-    let (ports, setup) = wiring::simulated(&world, &store, &telemetry, args.seed)?;
+    let (mut ports, setup) = wiring::simulated(&world, &store, &telemetry, args.seed)?;
+    let recording = args.record.as_deref().map(|folder| Recording::begin(folder, &world)).transpose()?;
+    if let Some(recording) = &recording {
+        recording.listen(&mut ports);
+    }
     let mut simulation = Simulation::new(world.clone());
     let runtime = simulation
         .complete(end, Runtime::new(ports, setup, telemetry))
@@ -66,6 +71,10 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<ExitCode> {
     });
     teller.look(end);
     teller.bar.finish_and_clear();
+    if let (Some(recording), Some(folder)) = (&recording, &args.record) {
+        recording.finish()?;
+        println!("\nRecorded; try `kubewise backtest --from {}`.", folder.display());
+    }
 
     let incidents = teller.incidents();
     let mut table = Table::new();

@@ -1,6 +1,7 @@
 //! KubeWise: the index of what the program can do.
 
 mod audit;
+mod backtest;
 mod cli;
 mod client;
 mod config;
@@ -13,6 +14,7 @@ mod late_cluster;
 mod logging;
 mod playbook_commands;
 mod playbooks;
+mod recording;
 mod run;
 mod settings_commands;
 mod signals;
@@ -51,6 +53,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
         }
         Command::Config(command) => settings_commands::config(command)?,
+        Command::Backtest(args) => backtest::backtest(&args)?,
         Command::Eval(args) => eval::eval(&args)?,
         Command::Audit(command) => audit::audit(command)?,
         Command::Playbook(command) => playbook_commands::playbook(command)?,

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use kubewise_core::Period;
 use kubewise_core::plan::Mode;
 use kubewise_core::port::{Clock, Journal, RecordStore};
 use kubewise_prometheus::Prometheus;
 use kubewise_remediation::playbook::Playbooks;
+use kubewise_replay::{Bystander, Replay};
 use kubewise_runtime::{
     Guard, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, Handle, Ports, Setup, SystemClock,
     Telemetry,
@@ -108,6 +110,44 @@ pub(crate) fn simulated(
         configuration: loaded.effective,
         playbooks: Playbooks::builtin(),
         seed,
+    };
+    Ok((ports, setup))
+}
+
+/// The ports of a past: the history answers, records are kept in memory, and a bystander stands where the cluster would
+/// be written to. No guards: a file is there or is not.
+pub(crate) fn replayed(
+    loaded: Loaded,
+    clock: Arc<dyn Clock>,
+    replay: Arc<Replay>,
+    bystander: Arc<Bystander>,
+    store: &MemoryStore,
+) -> Result<(Ports, Setup)> {
+    let settings = loaded.settings;
+    let store = Arc::new(store.clone());
+    let ports = Ports {
+        clock,
+        metrics: replay.clone(),
+        events: replay.clone(),
+        reader: replay,
+        actor: bystander.clone(),
+        notifier: bystander.clone(),
+        leadership: bystander,
+        store: store.clone(),
+        journal: store,
+        guards: Vec::new(),
+    };
+    let setup = Setup {
+        catalogue: settings.catalogue.queries(),
+        // What was noticed at the beginning is reported at the end.
+        retention: Period::from(std::time::Duration::MAX),
+        own_namespace: None,
+        playbooks: playbooks::load(settings.playbooks.directory.as_deref())?,
+        options: settings.runtime,
+        policy: settings.policy,
+        detector: settings.detector,
+        configuration: loaded.effective,
+        seed: 0, // the same history gives the same bytes
     };
     Ok((ports, setup))
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use kubewise_core::document::Document;
+use kubewise_core::event::EventRecord;
 use kubewise_core::port::WatchItem;
 use kubewise_core::{ObjectRef, Uid};
 
-use crate::event;
 use crate::options::EventFilter;
 
 /// Events remembered at least; twice as many at most, about 10 MB. An API server keeps Events for an hour, so this
@@ -60,7 +60,7 @@ impl Told {
                 Err(error) => tracing::warn!(%error, "an object of a watch is left out"),
             },
             Told::Events { filter, seen } => {
-                let Some(event) = event::record(document) else {
+                let Some(event) = EventRecord::from_document(document) else {
                     tracing::warn!(
                         name = document.text("/metadata/name"),
                         "an Event that names no object is left out"

@@ -36,6 +36,18 @@ pub(crate) enum Secret {
     File { key: &'static str, path: PathBuf },
 }
 
+/// When a query is asked about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    Now(Timestamp),
+    /// Both ends are included.
+    Span {
+        start: Timestamp,
+        end: Timestamp,
+        step: Period,
+    },
+}
+
 /// A request, and what of it no message may repeat.
 pub(crate) struct Prepared {
     pub(crate) request: Request,
@@ -64,30 +76,39 @@ impl Connection {
             staleness: options.staleness,
         };
         // A credential that fits in no header shows now, not at the first query.
-        connection.prepare(&connection.credentials.read()?, "1", Timestamp::UNIX_EPOCH)?;
+        connection.prepare(&connection.credentials.read()?, Call::Now(Timestamp::UNIX_EPOCH), "1")?;
         Ok(connection)
     }
 
-    pub(crate) async fn query(&self, promql: &str, now: Timestamp) -> Result<Prepared, Error> {
+    pub(crate) async fn query(&self, promql: &str, call: Call) -> Result<Prepared, Error> {
         let stored = self.credentials.clone();
         // A file may be on a slow disk.
         let read = tokio::task::spawn_blocking(move || stored.read()).await;
         let credentials = read.map_err(|source| Error::Stopped { source })??;
-        self.prepare(&credentials, promql, now)
+        self.prepare(&credentials, call, promql)
     }
 
     fn prepare(
         &self,
         credentials: &Credentials<SecretString>,
+        call: Call,
         promql: &str,
-        now: Timestamp,
     ) -> Result<Prepared, Error> {
-        let request = self.client.post(self.endpoint.clone()).form(&[
-            ("query", promql.to_owned()),
-            ("time", now.to_string()),
-            ("timeout", self.timeout.as_secs_f64().to_string()),
-            ("lookback_delta", self.staleness.as_secs_f64().to_string()),
-        ]);
+        let mut endpoint = self.endpoint.clone();
+        let mut form = vec![("query", promql.to_owned())];
+        match call {
+            Call::Now(now) => form.push(("time", now.to_string())),
+            Call::Span { start, end, step } => {
+                let path = endpoint.path().to_owned() + "_range";
+                endpoint.set_path(&path);
+                form.push(("start", start.to_string()));
+                form.push(("end", end.to_string()));
+                form.push(("step", step.as_secs_f64().to_string()));
+            }
+        }
+        form.push(("timeout", self.timeout.as_secs_f64().to_string()));
+        form.push(("lookback_delta", self.staleness.as_secs_f64().to_string()));
+        let request = self.client.post(endpoint).form(&form);
         let (request, key, secret) = match credentials {
             Credentials::None => return Ok(Prepared { request: request.build()?, secrets: Vec::new() }),
             Credentials::Bearer(token) => (request.bearer_auth(token.expose_secret()), "bearer_token", token),

@@ -9,7 +9,7 @@ use kubewise_core::{Failure, Period, Rejection, Timestamp, failure};
 use reqwest::Response;
 
 use crate::answer::{Bounds, CLOCK_SKEW, normalise};
-use crate::connection::Connection;
+use crate::connection::{Call, Connection};
 use crate::options::{Error, Options};
 use crate::reply::Reply;
 
@@ -64,8 +64,35 @@ impl Prometheus {
 #[async_trait]
 impl MetricSource for Prometheus {
     async fn sample(&self, query: &MetricQuery, now: Timestamp) -> Result<MetricAnswer, Failure> {
+        let Answered { reply, body, here } = self.ask(&query.promql, Call::Now(now), now).await?;
+        let bounds = self.bounds();
+        let query = query.clone();
+        // A large answer takes a tenth of a second, too long between two polls of other tasks.
+        let read = tokio::task::spawn_blocking(move || (normalise(&body, &query, &bounds, now), body));
+        let (answer, body) = read.await.map_err(|error| Failure::unavailable(&error))?;
+        let mut answer = answer.map_err(|error| reply.unreadable(&error, &body))?;
+        answer.warnings.extend(reply.date().and_then(|there| clock_warning(here, there)));
+        Ok(answer)
+    }
+}
+
+/// A whole body, with what it came with.
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    pub(crate) body: Vec<u8>,
+    /// When it came, by the clock here.
+    here: Timestamp,
+}
+
+impl Prometheus {
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { staleness: self.options.staleness, max_samples: self.options.max_samples }
+    }
+
+    /// Sends one request.
+    pub(crate) async fn ask(&self, promql: &str, call: Call, now: Timestamp) -> Result<Answered, Failure> {
         let prepared =
-            self.connection.query(&query.promql, now).await.map_err(|error| Failure::unavailable(&error))?;
+            self.connection.query(promql, call).await.map_err(|error| Failure::unavailable(&error))?;
         let asked = Instant::now();
         let mut response =
             self.connection.client.execute(prepared.request).await.map_err(|error| self.cut(&error))?;
@@ -83,20 +110,16 @@ impl MetricSource for Prometheus {
         }
         let (body, whole) = self.body(&mut response, self.options.max_answer_bytes).await?;
         if !whole {
-            let limit = self.options.max_answer_bytes;
-            let message = format!(
-                "the answer has more than {limit} bytes; narrow the query or raise prometheus.max_answer_bytes"
-            );
-            return Err(Failure::Rejected { reason: Rejection::Invalid, message });
+            return Err(Failure::Rejected { reason: Rejection::Invalid, message: self.too_long() });
         }
-        let bounds = Bounds { staleness: self.options.staleness, max_samples: self.options.max_samples };
-        let query = query.clone();
-        // A large answer takes a tenth of a second, too long between two polls of other tasks.
-        let read = tokio::task::spawn_blocking(move || (normalise(&body, &query, &bounds, now), body));
-        let (answer, body) = read.await.map_err(|error| Failure::unavailable(&error))?;
-        let mut answer = answer.map_err(|error| reply.unreadable(&error, &body))?;
-        answer.warnings.extend(reply.date().and_then(|there| clock_warning(here, there)));
-        Ok(answer)
+        Ok(Answered { reply, body, here })
+    }
+
+    pub(crate) fn too_long(&self) -> String {
+        let limit = self.options.max_answer_bytes;
+        format!(
+            "the answer has more than {limit} bytes; narrow the query or raise prometheus.max_answer_bytes"
+        )
     }
 }
 

@@ -1,5 +1,6 @@
 //! KubeWise as its users meet it: the built binary, on a real cluster.
 
+mod backtest;
 mod command_line;
 mod demo;
 mod installation;

@@ -1,8 +1,10 @@
 //! The crate at its face: what is read from an answer, what is told when none comes, and a real Prometheus.
 
 mod answers;
+mod fuzz;
 mod http;
 mod options;
+mod range;
 mod real;
 mod server;
 mod tls;

@@ -92,11 +92,11 @@ const SPAN: i64 = 20 * 60;
 const STEP: usize = 30;
 
 /// Ends with its owner.
-struct Running {
+pub(crate) struct Running {
     process: Child,
-    url: String,
+    pub(crate) url: String,
     /// The time of the last sample.
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     _directory: TempDir,
 }
 
@@ -108,7 +108,7 @@ impl Drop for Running {
 }
 
 /// A Prometheus with the history; `None` where there is no Prometheus.
-fn prometheus() -> Result<Option<Running>> {
+pub(crate) fn prometheus() -> Result<Option<Running>> {
     let there = |program: &str| Command::new(program).arg("--version").output().is_ok();
     if !there("prometheus") || !there("promtool") {
         ensure!(std::env::var_os("CI").is_none(), "prometheus or promtool is missing; run scripts/setup");
