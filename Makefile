@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything a target needs it installs, or says what is missing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove-guards check bench cluster
+.PHONY: help setup demo test prove-guards check bench cluster eval
 
 CARGO_DENY := 0.20.2
 
@@ -28,6 +28,9 @@ check: ## format, lints, docs, walls of the house, licences
 	cargo xtask check
 	@cargo deny --version 2>/dev/null | grep -q "$(CARGO_DENY)" || cargo install --locked --quiet cargo-deny@$(CARGO_DENY)
 	cargo deny check bans licenses sources
+
+eval: ## measure detection on labelled data; docs/evaluation.md holds the figures
+	scripts/eval
 
 bench: ## measure speed and memory; docs/benchmarks.md holds the figures
 	scripts/bench

@@ -35,7 +35,14 @@ pub(super) fn of(
         .iter()
         .find(|container| container.terminated.as_ref().is_some_and(|ended| &*ended.reason == "OOMKilled"))
         .or_else(|| containers.iter().find(|container| &*container.name == crashed));
-    let Some(container) = killed else { return MemoryFacts::default() };
+    let Some(container) = killed else {
+        // Its pod is gone; the anomaly still names it.
+        let named = evidence.firing().find_map(|anomaly| anomaly.container.clone());
+        return MemoryFacts {
+            container: named.unwrap_or_else(|| "unknown".into()),
+            ..MemoryFacts::default()
+        };
+    };
     // The template holds the limit that counts: a pod may have been resized in place.
     let limit = evidence
         .workload

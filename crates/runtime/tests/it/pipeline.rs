@@ -288,13 +288,12 @@ impl Scene {
     }
 }
 
-/// What the rules and the verification need of the default catalogue.
-fn catalogue() -> Vec<MetricQuery> {
-    let query = |metric_type: MetricType, kind: Kind, unit: &str| MetricQuery {
-        name: metric_type.to_string(),
+pub(crate) fn query(metric_type: MetricType, kind: Kind, unit: &str, interval: Period) -> MetricQuery {
+    MetricQuery {
+        name: format!("{metric_type} of {kind}"),
         promql: metric_type.to_string(), // the simulation answers by type and kind
         unit: unit.parse().unwrap(),
-        interval: Period::from_secs(15),
+        interval,
         labels: ObjectLabels {
             kind,
             namespace: Some("namespace".into()),
@@ -303,7 +302,13 @@ fn catalogue() -> Vec<MetricQuery> {
             detail: None,
         },
         metric_type,
-    };
+    }
+}
+
+/// What the rules and the verification need of the default catalogue.
+fn catalogue() -> Vec<MetricQuery> {
+    let interval = Period::from_secs(15);
+    let query = |metric_type, kind, unit| query(metric_type, kind, unit, interval);
     vec![
         query(MetricType::Restarts, Kind::Pod, "count"),
         query(MetricType::Waiting, Kind::Pod, "count"),

@@ -3,14 +3,14 @@
 
 use kubewise_core::anomaly::Reason;
 use kubewise_core::incident::Incident;
-use kubewise_core::metric::{MetricQuery, MetricType, ObjectLabels};
+use kubewise_core::metric::{MetricQuery, MetricType};
 use kubewise_core::plan::Mode;
 use kubewise_core::request::PatchOperation;
 use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
 use kubewise_sim::{Behaviour, Change, Workload};
 use serde_json::json;
 
-use crate::pipeline::{Scene, deployment};
+use crate::pipeline::{Scene, deployment, query};
 
 const MIB: f64 = 1_048_576.0;
 const GIB: f64 = 1024.0 * MIB;
@@ -45,20 +45,6 @@ fn cluster() -> Scene {
 
 /// What containers, nodes, quotas and workloads are asked for, each as often as by default.
 fn catalogue() -> Vec<MetricQuery> {
-    let query = |metric_type: MetricType, kind: Kind, unit: &str, interval: Period| MetricQuery {
-        name: format!("{metric_type} of {kind}"),
-        promql: metric_type.to_string(),
-        unit: unit.parse().unwrap(),
-        interval,
-        labels: ObjectLabels {
-            kind,
-            namespace: Some("namespace".into()),
-            name: "name".into(),
-            container: None,
-            detail: None,
-        },
-        metric_type,
-    };
     let of_pods = [
         (MetricType::Restarts, "count"),
         (MetricType::Waiting, "count"),
