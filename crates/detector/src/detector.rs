@@ -65,6 +65,8 @@ pub struct Stats {
     pub ignored: u64,
     /// Series so far that gave way.
     pub evicted: u64,
+    /// Deviations so far that were held back because of what people said of others like them.
+    pub held_back: u64,
     /// Watches and queries that spoke before and are silent now. While it is not empty, what rests on them is
     /// unknown: nothing of it resolves.
     pub missing: Vec<String>,
@@ -105,8 +107,9 @@ impl Detector {
             Observation::Metric(sample) => self.sample(sample, now, &mut changes),
             Observation::Watch(item) => self.watched(item, now, &mut changes),
             Observation::Query { name, answered } => self.telemetry.query(name, *answered, now),
-            Observation::Feedback { feedback, .. } => {
+            Observation::Feedback { feedback, anomalies } => {
                 self.suppressions.learn(feedback);
+                self.series.learn(feedback.label, anomalies);
                 self.agenda.look_at(&feedback.workload, now);
             }
         }
@@ -161,6 +164,7 @@ impl Detector {
             unidentified: self.unidentified,
             ignored: self.ignored + self.series.ignored,
             evicted: self.series.evicted,
+            held_back: self.series.held_back,
             missing: self.missing.clone(),
         }
     }
@@ -188,6 +192,8 @@ impl Detector {
         let place = Place {
             template: known.and_then(|known| known.pod()?.0.template.as_ref()),
             is_changing: self.is_changing(&workload, &sample.object, now),
+            changed_at: self.changed_at(&workload, &sample.object),
+            events: self.events.count(&workload, now),
             workload,
         };
         let workload = place.workload.clone();
@@ -212,17 +218,17 @@ impl Detector {
     /// A pod that starts, or a workload whose template or size was just changed: another level is expected.
     fn is_changing(&self, workload: &ObjectRef, object: &ObjectRef, now: Timestamp) -> bool {
         let quiet = self.options.deviation.quiet_after_change;
-        let recent = |at: Option<Timestamp>| at.is_some_and(|at| quiet.after(at) > now);
-        recent(
-            self.world
-                .get(object)
-                .filter(|known| known.pod().is_some())
-                .and_then(|known| known.state.created),
-        ) || self.world.get(workload).is_some_and(|known| {
-            known.workload().is_some_and(|(state, history)| {
-                recent(history.changed_at) || rules::workloads::is_rolling(&known.state, state)
+        self.changed_at(workload, object).is_some_and(|at| quiet.after(at) > now)
+            || self.world.get(workload).is_some_and(|known| {
+                known.workload().is_some_and(|(state, _)| rules::workloads::is_rolling(&known.state, state))
             })
-        })
+    }
+
+    /// When a pod was created or its workload last changed, whichever is later.
+    fn changed_at(&self, workload: &ObjectRef, object: &ObjectRef) -> Option<Timestamp> {
+        let pod = self.world.get(object).filter(|known| known.pod().is_some());
+        let workload = self.world.get(workload).and_then(|known| known.workload());
+        pod.and_then(|known| known.state.created).max(workload.and_then(|(_, history)| history.changed_at))
     }
 
     fn state_sample(&mut self, sample: &NormalizedMetric, now: Timestamp, changes: &mut Vec<Change>) {

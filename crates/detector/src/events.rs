@@ -56,6 +56,12 @@ impl Events {
         recent.filter(|(at, _)| RELATED.after(*at) >= now).map(|(_, id)| id.clone()).collect()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self, workload: &ObjectRef, now: Timestamp) -> usize {
+        let recent = self.recent.get(workload).into_iter().flatten();
+        recent.filter(|(at, _)| RELATED.after(*at) >= now).count()
+    }
+
     /// Forgets what is too old to be related to anything.
     pub(crate) fn sweep(&mut self, now: Timestamp) {
         self.recent.retain(|_, recent| {

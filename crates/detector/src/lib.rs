@@ -5,7 +5,7 @@
 //! changes, byte for byte.
 //!
 //! The thread: an observation changes what is known (`world`, `history`); `rules` read from it the symptoms of a
-//! workload as they are now; `series` adds measures that left their normal level; `anomalies` turns symptoms
+//! workload as they are now; `series` adds measures that left their normal level, `models` what people's labels say of them; `anomalies` turns symptoms
 //! that come and go into anomalies that fire and resolve, and those into incidents; `causes` tells whose. `healthy`
 //! tells revisions that work.
 
@@ -16,6 +16,7 @@ mod events;
 mod exhaustion;
 mod healthy;
 mod history;
+mod models;
 mod options;
 mod rules;
 mod samples;

@@ -4,19 +4,21 @@
 //! revision has learnt, so a restart of pods neither blinds nor alarms. Whether a value is news says the scorer
 //! (`learn::scorer`): how rare it is for this series at this hour, how lately the like was seen, and an alarm budget.
 //! News becomes a deviation if it matters (it is higher by an amount that means something in its unit; less load than
-//! usual is no failure by itself) and lasts.
+//! usual is no failure by itself) and lasts, unless what people said of others like it (`models`) speaks against it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kubewise_core::anomaly::{Reason, Severity};
+use kubewise_core::anomaly::{AnomalyRecord, Reason, Severity};
+use kubewise_core::feedback::Label;
 use kubewise_core::metric::{MetricType, NormalizedMetric};
 use kubewise_core::unit::Unit;
 use kubewise_core::{ObjectRef, Period, quantity};
 use kubewise_learn::hysteresis::{Hysteresis, Switch, Turn, Zone};
 use kubewise_learn::scorer::{self, Feature, Outcome, Scorer, Verdict};
 
+use crate::models::{HELD_FOR, Models, OUTGROWN, Opinion, Row, Sight};
 use crate::options::DeviationOptions;
 use crate::symptom::{Measure, Symptom};
 use crate::text;
@@ -43,10 +45,12 @@ pub(crate) struct SeriesBook {
     tuning: Option<(Scorer, Switch)>,
     capacity: usize,
     series: BTreeMap<SeriesKey, Series>,
+    models: Models,
     /// Series that are off their level now, by workload.
     off: BTreeMap<ObjectRef, BTreeMap<SeriesKey, Off>>,
     newest: Timestamp,
     pub(crate) evicted: u64,
+    pub(crate) held_back: u64,
     /// Samples that were older than, or as old as, the last of their series.
     pub(crate) ignored: u64,
 }
@@ -103,6 +107,12 @@ struct Off {
     unit: Unit,
     news: Verdict,
     threshold: f64,
+    /// What the series looked like when it was first off: what a label will be about.
+    row: Option<Row>,
+    /// How far it rose then.
+    rise: f64,
+    /// It lasts or grew so that it is told whatever labels say.
+    is_overdue: bool,
 }
 
 /// Where a sample belongs.
@@ -111,6 +121,9 @@ pub(crate) struct Place<'a> {
     pub(crate) template: Option<&'a Arc<str>>,
     /// It starts or was just changed: learn, do not judge.
     pub(crate) is_changing: bool,
+    pub(crate) changed_at: Option<Timestamp>,
+    /// Recent Events of the workload.
+    pub(crate) events: usize,
 }
 
 impl SeriesBook {
@@ -124,9 +137,11 @@ impl SeriesBook {
             options,
             capacity: capacity.max(1),
             series: BTreeMap::new(),
+            models: Models::default(),
             off: BTreeMap::new(),
             newest: Timestamp::MIN,
             evicted: 0,
+            held_back: 0,
             ignored: 0,
         }
     }
@@ -142,7 +157,7 @@ impl SeriesBook {
     /// Takes in a sample. Returns whether the series left its level, or is back.
     pub(crate) fn observe(&mut self, sample: &NormalizedMetric, place: Place<'_>) -> bool {
         let Some(threshold) = self.options.thresholds.get(&sample.metric_type).copied() else { return false };
-        let Place { workload, template, is_changing } = place;
+        let Place { workload, template, is_changing, changed_at, events } = place;
         let key = SeriesKey::of(sample, workload);
         if !self.series.contains_key(&key) {
             self.begin(&key, template);
@@ -164,10 +179,22 @@ impl SeriesBook {
             verdict.outcome == Outcome::Judged && points >= self.options.grace_points && !is_changing;
         // A young series has not shown all that is normal for it, so it must rise by more.
         let youth = f64::from(self.options.mature_points) / f64::from(points.max(1));
-        let least = least_rise(sample.unit, verdict.expected) * youth.clamp(1.0, YOUNG_RISE);
-        let rises = sample.value - verdict.expected >= least;
+        let matters = least_rise(sample.unit, verdict.expected);
+        let rise = sample.value - verdict.expected;
+        let rises = rise >= matters * youth.clamp(1.0, YOUNG_RISE);
         let zone = series.zone(&verdict, rises, judged, threshold, self.options.window as u8);
+        let was_on = series.hysteresis.is_on();
         let turn = series.hysteresis.push(zone, switch);
+        let sight = Sight {
+            distances: verdict.distances,
+            rise: rise / matters,
+            time: sample.time,
+            changed_at,
+            events,
+        };
+        // What is off, or about to be, must not become normal for its type.
+        let learns = zone == Zone::Under && !was_on;
+        let row = judged.then(|| self.models.look(&sample.metric_type, &sight, learns)).flatten();
         if !series.hysteresis.is_on() {
             if series.fresh == 0 && series.run == 0 {
                 series.rarest = None;
@@ -175,20 +202,45 @@ impl SeriesBook {
             return turn == Some(Turn::Off) && self.back(&key);
         }
         let news = series.rarest.as_deref().copied().unwrap_or(verdict);
-        let off = self.off.entry(key.workload.clone()).or_default();
-        let since = off.get(&key).map_or(sample.time, |off| off.since);
-        off.insert(key.clone(), Off { since, value: sample.value, unit: sample.unit, news, threshold });
+        let before = self.off.get(&key.workload).and_then(|off| off.get(&key));
+        let (since, row, first_rise) =
+            before.map_or((sample.time, row, rise), |off| (off.since, off.row, off.rise));
+        let was_overdue = before.is_some_and(|off| off.is_overdue);
+        let is_overdue = was_overdue || HELD_FOR.after(since) <= sample.time || rise >= OUTGROWN * first_rise;
+        let off = Off {
+            since,
+            value: sample.value,
+            unit: sample.unit,
+            news,
+            threshold,
+            row,
+            rise: first_rise,
+            is_overdue,
+        };
         if self.options.accept_after.after(since) < sample.time {
             *series = Series::of(scorer::Series::default(), series.template.clone());
             return self.back(&key);
         }
-        turn == Some(Turn::On)
+        let begins = turn == Some(Turn::On);
+        if begins && off.opinion(&key, &self.models) == Opinion::NoTrouble {
+            self.held_back += 1;
+        }
+        self.off.entry(key.workload.clone()).or_default().insert(key, off);
+        begins || is_overdue && !was_overdue
     }
 
-    /// The symptoms of a workload's series.
+    /// Learns what was said of deviations.
+    pub(crate) fn learn(&mut self, label: Label, anomalies: &[AnomalyRecord]) {
+        let Some(_) = &self.tuning else { return };
+        self.models.learn(label, anomalies, |of| self.options.thresholds.contains_key(of));
+    }
+
+    /// The symptoms of a workload's series, without those that labels hold back.
     pub(crate) fn symptoms(&self, workload: &ObjectRef) -> Vec<Symptom> {
         let Some(off) = self.off.get(workload) else { return Vec::new() };
-        off.iter().map(|(key, off)| symptom(key, off)).collect()
+        let opinions = off.iter().map(|(key, off)| (key, off, off.opinion(key, &self.models)));
+        let told = opinions.filter(|(_, off, opinion)| off.is_overdue || *opinion != Opinion::NoTrouble);
+        told.map(|(key, off, opinion)| symptom(key, off, opinion)).collect()
     }
 
     /// An object is gone: its series are no trouble any more. What they learnt stays for its successor.
@@ -265,6 +317,12 @@ impl SeriesBook {
     }
 }
 
+impl Off {
+    fn opinion(&self, key: &SeriesKey, models: &Models) -> Opinion {
+        self.row.as_ref().map_or(Opinion::Unsure, |row| models.opinion(&key.metric_type, row))
+    }
+}
+
 impl Series {
     fn of(model: scorer::Series, template: Option<Arc<str>>) -> Self {
         let hysteresis = Hysteresis::default();
@@ -316,17 +374,18 @@ fn floor(unit: Unit) -> f64 {
     }
 }
 
-fn symptom(key: &SeriesKey, off: &Off) -> Symptom {
+fn symptom(key: &SeriesKey, off: &Off, opinion: Opinion) -> Symptom {
     let usual = off.news.expected;
     let text = format!(
-        "{} {} is {} since {:.0}, {} {} (a chance of about 1 in {})",
+        "{} {} is {} since {:.0}, {} {} (a chance of about 1 in {}){}",
         key.metric_type.as_str().replace('_', " "),
         key.whose(),
         amount(off.value, off.unit),
         off.since,
         usually(off.news.feature),
         amount(usual, off.unit),
-        odds(off.news.p)
+        odds(off.news.p),
+        if opinion == Opinion::Trouble { ", and others like it were called trouble" } else { "" }
     );
     let severity = match off.unit {
         Unit::Ratio => Severity::Warning,
@@ -338,6 +397,7 @@ fn symptom(key: &SeriesKey, off: &Off) -> Symptom {
         .severity(severity)
         .feature(key.metric_type.as_str(), off.value, Some(usual))
         .feature("chance", off.news.p, None);
+    symptom.features.extend(off.row.iter().flat_map(Row::features));
     symptom.container = key.container.as_deref().map(Into::into);
     symptom.measure = Some(Measure {
         metric_type: key.metric_type.clone(),

@@ -113,14 +113,12 @@ impl AdaptiveForest {
 
     /// The likeliest class; none before anything was learnt. A row with a value that is not finite is refused.
     pub fn predict(&self, row: &[f64]) -> Result<Option<u16>, Error> {
-        self.options.tree.expect(row)?;
-        let mut look = Look::default();
-        let mut votes = Votes::default();
-        for member in &self.members {
-            member.tree.look(row, &mut look);
-            votes.add(member, &look);
-        }
-        Ok(votes.first())
+        Ok(self.votes(row)?.first())
+    }
+
+    /// The share of the votes that a class has, from 0 to 1; none before anything was learnt.
+    pub fn share(&self, row: &[f64], class: u16) -> Result<Option<f64>, Error> {
+        Ok(self.votes(row)?.share(class))
     }
 
     /// Takes in a row and its class; what is refused changes nothing.
@@ -170,6 +168,17 @@ impl AdaptiveForest {
 
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    fn votes(&self, row: &[f64]) -> Result<Votes, Error> {
+        self.options.tree.expect(row)?;
+        let mut look = Look::default();
+        let mut votes = Votes::default();
+        for member in &self.members {
+            member.tree.look(row, &mut look);
+            votes.add(member, &look);
+        }
+        Ok(votes)
     }
 }
 
@@ -228,6 +237,12 @@ impl Votes {
                 None => self.0.push((class, vote)),
             }
         });
+    }
+
+    fn share(&self, class: u16) -> Option<f64> {
+        let total = self.0.iter().fold(0.0, |sum, (_, vote)| sum + vote);
+        let own = self.0.iter().find(|(known, _)| *known == class).map_or(0.0, |(_, vote)| *vote);
+        (total > 0.0).then(|| own / total)
     }
 
     fn first(&self) -> Option<u16> {

@@ -68,6 +68,8 @@ pub struct Verdict {
     pub expected: f64,
     /// How far off the series is now, whether news or not: this dimension's part in the entity's score.
     pub deviation: f64,
+    /// By each feature, in the order of [`Feature`], in scales; 0 where a feature has nothing to say.
+    pub distances: [f32; FEATURES],
 }
 
 /// What is shared by all series: the options, and what follows from them.
@@ -222,6 +224,7 @@ impl Scorer {
             feature: leading,
             expected,
             deviation,
+            distances: distances.map(|distance| distance as f32),
         }
     }
 }
@@ -308,6 +311,14 @@ impl Snapshot for Series {
 
 impl Verdict {
     fn nothing(outcome: Outcome, expected: f64) -> Self {
-        Verdict { outcome, score: 0.0, p: 1.0, feature: Feature::Level, expected, deviation: 0.0 }
+        Verdict {
+            outcome,
+            score: 0.0,
+            p: 1.0,
+            feature: Feature::Level,
+            expected,
+            deviation: 0.0,
+            distances: [0.0; FEATURES],
+        }
     }
 }

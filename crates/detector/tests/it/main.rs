@@ -6,6 +6,7 @@ mod correlation;
 mod deviation;
 mod exhaustion;
 mod healthy;
+mod labels;
 mod properties;
 mod restart;
 mod rules;
