@@ -1,6 +1,7 @@
 //! Memory and speed with very many series: how many bytes each takes, all told, and whether a sample costs more when
 //! there are more of them. Prints; criterion cannot measure memory.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 mod fixture;
 
