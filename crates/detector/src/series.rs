@@ -165,7 +165,7 @@ impl SeriesBook {
         let Some((scorer, switch)) = &self.tuning else { return false };
         let Some(series) = self.series.get_mut(&key) else { return false };
         if Period::between(series.last, sample.time) > GAP {
-            series.hysteresis.gap();
+            series.gap();
         }
         let verdict = scorer.observe(&mut series.model, seconds(sample.time), sample.value);
         if verdict.outcome == Outcome::Ignored {
@@ -248,7 +248,10 @@ impl SeriesBook {
         if let Some(off) = self.off.get_mut(workload) {
             for (key, _) in off.extract_if(.., |key, _| key.object == *object) {
                 if let Some(series) = self.series.get_mut(&key) {
-                    series.hysteresis = Hysteresis::default();
+                    *series = Series {
+                        last: series.last,
+                        ..Series::of(std::mem::take(&mut series.model), series.template.take())
+                    };
                 }
             }
             if off.is_empty() {
@@ -345,6 +348,12 @@ impl Series {
             (true, _) => Zone::Between,
             (false, _) => Zone::Under,
         }
+    }
+
+    /// The points to come are no neighbours of the last: nothing lasts over a gap.
+    fn gap(&mut self) {
+        self.hysteresis.gap();
+        (self.fresh, self.run) = (0, 0);
     }
 
     fn lasts(&self) -> bool {

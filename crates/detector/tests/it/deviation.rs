@@ -84,6 +84,22 @@ fn a_pod_that_is_gone_is_no_deviation_any_more() {
     assert_eq!(scene.quiet(), 1);
 }
 
+#[test]
+fn what_was_on_its_way_to_a_deviation_begins_anew_after_a_gap() {
+    let (mut scene, mut noise) = (Scene::new(), Noise(11));
+    scene.apply(workload("cart", 1, 1));
+    play(&mut scene, "cart-r1-0", 3000, &mut noise, 0.1);
+    // The like of it was seen just before, so it has to last; a gap in between is not lasting.
+    play(&mut scene, "cart-r1-0", 4, &mut noise, 0.9);
+    play(&mut scene, "cart-r1-0", 60, &mut noise, 0.1);
+    play(&mut scene, "cart-r1-0", 11, &mut noise, 0.9);
+    scene.now += SignedDuration::from_mins(30);
+    play(&mut scene, "cart-r1-0", 9, &mut noise, 0.9);
+    scene.nothing_noticed();
+    play(&mut scene, "cart-r1-0", 20, &mut noise, 0.9);
+    assert_eq!(scene.reasons(), ["Deviation"]);
+}
+
 /// At most one incident in 1,000 hours of healthy workloads: a daily curve, noise, bursts of a minute or two, a
 /// doubled load for an hour.
 #[test]
