@@ -187,19 +187,19 @@ impl Detector {
             self.unidentified += 1;
             return;
         };
-        let mut news = fills && self.exhaustion.observe(sample, &SeriesKey::of(sample, workload.clone()));
+        let key = SeriesKey::of(sample, workload);
+        let workload = &key.workload;
+        let mut news = fills && self.exhaustion.observe(sample, &key);
         let known = self.world.get(&sample.object);
         let place = Place {
             template: known.and_then(|known| known.pod()?.0.template.as_ref()),
-            is_changing: self.is_changing(&workload, &sample.object, now),
-            changed_at: self.changed_at(&workload, &sample.object),
-            events: self.events.count(&workload, now),
-            workload,
+            is_changing: self.is_changing(workload, &sample.object, now),
+            changed_at: self.changed_at(workload, &sample.object),
+            events: self.events.count(workload, now),
         };
-        let workload = place.workload.clone();
-        news |= deviates && self.series.observe(sample, place);
+        news |= deviates && self.series.observe(sample, &key, &place);
         if news {
-            self.judge(&workload, now, changes);
+            self.judge(&key.workload, now, changes);
         }
     }
 

@@ -207,14 +207,16 @@ impl Track {
         let found = scales.filter_map(|(index, scale)| {
             let points = &scale.points;
             let (from, first) = points.oldest().filter(|_| points.count() >= ENOUGH)?;
-            let (line, recent) = (points.line()?, points.recent()?);
-            let steady =
-                points.rising()? >= RISING && line.slope > 0.0 && recent.slope >= STEADY * line.slope;
-            // Ground that was never trodden before the rise began.
+            // Ground that was never trodden before the rise began. The lines are dear, so they come last.
             let habit = self.before(index, from).max(first);
+            if value <= habit + NEW_GROUND || points.rising()? < RISING {
+                return None;
+            }
+            let (line, recent) = (points.line()?, points.recent()?);
+            let steady = line.slope > 0.0 && recent.slope >= STEADY * line.slope;
             let full_in = recent.reach(1.0)?;
             let soon = full_in <= horizon.as_secs_f64() && full_in <= AHEAD * (line.at - from);
-            (steady && soon && value > habit + NEW_GROUND).then_some((full_in, recent.slope))
+            (steady && soon).then_some((full_in, recent.slope))
         });
         let (full_in, slope) = found.min_by(|a, b| a.0.total_cmp(&b.0))?;
         Some(Growth { since, value, slope, full_in: Period::from_secs(full_in as u64) })

@@ -115,9 +115,8 @@ struct Off {
     is_overdue: bool,
 }
 
-/// Where a sample belongs.
+/// What surrounds a sample.
 pub(crate) struct Place<'a> {
-    pub(crate) workload: ObjectRef,
     pub(crate) template: Option<&'a Arc<str>>,
     /// It starts or was just changed: learn, do not judge.
     pub(crate) is_changing: bool,
@@ -155,15 +154,14 @@ impl SeriesBook {
     }
 
     /// Takes in a sample. Returns whether the series left its level, or is back.
-    pub(crate) fn observe(&mut self, sample: &NormalizedMetric, place: Place<'_>) -> bool {
+    pub(crate) fn observe(&mut self, sample: &NormalizedMetric, key: &SeriesKey, place: &Place<'_>) -> bool {
         let Some(threshold) = self.options.thresholds.get(&sample.metric_type).copied() else { return false };
-        let Place { workload, template, is_changing, changed_at, events } = place;
-        let key = SeriesKey::of(sample, workload);
-        if !self.series.contains_key(&key) {
-            self.begin(&key, template);
+        let Place { template, is_changing, changed_at, events } = *place;
+        if !self.series.contains_key(key) {
+            self.begin(key, template);
         }
         let Some((scorer, switch)) = &self.tuning else { return false };
-        let Some(series) = self.series.get_mut(&key) else { return false };
+        let Some(series) = self.series.get_mut(key) else { return false };
         if Period::between(series.last, sample.time) > GAP {
             series.gap();
         }
@@ -199,10 +197,10 @@ impl SeriesBook {
             if series.fresh == 0 && series.run == 0 {
                 series.rarest = None;
             }
-            return turn == Some(Turn::Off) && self.back(&key);
+            return turn == Some(Turn::Off) && self.back(key);
         }
         let news = series.rarest.as_deref().copied().unwrap_or(verdict);
-        let before = self.off.get(&key.workload).and_then(|off| off.get(&key));
+        let before = self.off.get(&key.workload).and_then(|off| off.get(key));
         let (since, row, first_rise) =
             before.map_or((sample.time, row, rise), |off| (off.since, off.row, off.rise));
         let was_overdue = before.is_some_and(|off| off.is_overdue);
@@ -219,13 +217,13 @@ impl SeriesBook {
         };
         if self.options.accept_after.after(since) < sample.time {
             *series = Series::of(scorer::Series::default(), series.template.clone());
-            return self.back(&key);
+            return self.back(key);
         }
         let begins = turn == Some(Turn::On);
-        if begins && off.opinion(&key, &self.models) == Opinion::NoTrouble {
+        if begins && off.opinion(key, &self.models) == Opinion::NoTrouble {
             self.held_back += 1;
         }
-        self.off.entry(key.workload.clone()).or_default().insert(key, off);
+        self.off.entry(key.workload.clone()).or_default().insert(key.clone(), off);
         begins || is_overdue && !was_overdue
     }
 
