@@ -14,10 +14,9 @@ use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::Change;
-use crate::causes::stops;
 use crate::events::LINKED;
 use crate::options::RuleOptions;
-use crate::rules::{precedence, rests_on};
+use crate::rules::{precedence, rests_on, stops};
 use crate::symptom::Symptom;
 use crate::text;
 

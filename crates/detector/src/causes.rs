@@ -13,7 +13,7 @@ use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::anomalies::Anomalies;
 use crate::options::RuleOptions;
-use crate::rules;
+use crate::rules::{self, stops};
 use crate::symptom::Symptom;
 use crate::world::World;
 
@@ -105,25 +105,6 @@ fn can_follow(reason: Reason) -> bool {
         | Reason::BackoffLimitExceeded
         | Reason::Exhaustion
         | Reason::TelemetryMissing => false,
-    }
-}
-
-/// Whether trouble of this kind keeps a workload from serving those that need it.
-pub(crate) fn stops(reason: Reason) -> bool {
-    match reason {
-        Reason::Exhaustion | Reason::Deviation | Reason::TelemetryMissing | Reason::BackoffLimitExceeded => {
-            false
-        }
-        Reason::CrashLoopBackOff
-        | Reason::OomKilled
-        | Reason::ImagePullBackOff
-        | Reason::CreateContainerConfigError
-        | Reason::ProgressDeadlineExceeded
-        | Reason::FailedScheduling
-        | Reason::FailedCreate
-        | Reason::Unavailable
-        | Reason::ScaledToZero
-        | Reason::NodeNotReady => true,
     }
 }
 

@@ -101,3 +101,22 @@ pub(crate) fn precedence(reason: Reason) -> u8 {
         Reason::TelemetryMissing => 13,
     }
 }
+
+/// Whether trouble of this kind keeps a workload from serving those that need it.
+pub(crate) fn stops(reason: Reason) -> bool {
+    match reason {
+        Reason::Exhaustion | Reason::Deviation | Reason::TelemetryMissing | Reason::BackoffLimitExceeded => {
+            false
+        }
+        Reason::CrashLoopBackOff
+        | Reason::OomKilled
+        | Reason::ImagePullBackOff
+        | Reason::CreateContainerConfigError
+        | Reason::ProgressDeadlineExceeded
+        | Reason::FailedScheduling
+        | Reason::FailedCreate
+        | Reason::Unavailable
+        | Reason::ScaledToZero
+        | Reason::NodeNotReady => true,
+    }
+}
