@@ -42,6 +42,24 @@ macro_rules! kinds {
     };
 }
 
+impl Kind {
+    /// What is watched by default, besides Events; owners before what they own.
+    pub const WATCHED: [Kind; 12] = [
+        Kind::Namespace,
+        Kind::Node,
+        Kind::Deployment,
+        Kind::ReplicaSet,
+        Kind::StatefulSet,
+        Kind::DaemonSet,
+        Kind::CronJob,
+        Kind::Job,
+        Kind::Pod,
+        Kind::HorizontalPodAutoscaler,
+        Kind::PodDisruptionBudget,
+        Kind::Service,
+    ];
+}
+
 kinds! {
     Pod "" "v1" "pods" true;
     Deployment "apps" "v1" "deployments" true;

@@ -13,20 +13,6 @@ use kubewise_core::{Failure, Kind, ObjectRef, Uid};
 use crate::cluster::Cluster;
 use crate::process::Lifeline;
 
-/// What is watched, besides Events.
-pub(crate) const WATCHED: [Kind; 11] = [
-    Kind::Namespace,
-    Kind::Node,
-    Kind::Deployment,
-    Kind::ReplicaSet,
-    Kind::StatefulSet,
-    Kind::DaemonSet,
-    Kind::Job,
-    Kind::Pod,
-    Kind::HorizontalPodAutoscaler,
-    Kind::PodDisruptionBudget,
-    Kind::Service,
-];
 /// A holder that falls behind further than this is listed anew, as after a 410 of the API server.
 const MAX_QUEUE: usize = 20_000;
 
@@ -72,7 +58,7 @@ impl Watcher {
 
 impl Watchers {
     pub(crate) fn applied(&mut self, object: &ObjectRef, document: &Document) {
-        if self.all.is_empty() || !WATCHED.contains(&object.kind) {
+        if self.all.is_empty() || !Kind::WATCHED.contains(&object.kind) {
             return;
         }
         if let Ok(state) = document.state() {
@@ -81,7 +67,7 @@ impl Watchers {
     }
 
     pub(crate) fn removed(&mut self, object: &ObjectRef, uid: &Uid) {
-        if WATCHED.contains(&object.kind) {
+        if Kind::WATCHED.contains(&object.kind) {
             self.tell(&WatchItem::Deleted { object: object.clone(), uid: uid.clone() });
         }
     }
@@ -100,7 +86,7 @@ impl Watchers {
 
     fn each_kind(&mut self, item: impl Fn(Kind) -> WatchItem) {
         for watcher in self.all.values_mut() {
-            for kind in WATCHED.into_iter().chain([Kind::Event]) {
+            for kind in Kind::WATCHED.into_iter().chain([Kind::Event]) {
                 watcher.push(item(kind));
             }
         }
@@ -111,7 +97,7 @@ impl Cluster {
     fn list_anew(&mut self, id: u64) {
         let mut items = Vec::new();
         let mut there = BTreeMap::new();
-        for kind in WATCHED {
+        for kind in Kind::WATCHED {
             for (object, document) in self.store.list(&kind, None) {
                 if let Ok(state) = document.state() {
                     there.insert(object.clone(), state.uid.clone());

@@ -65,20 +65,7 @@ impl Default for Options {
             context: None,
             timeout: Period::from_secs(10),
             page_size: 500, // as client-go
-            kinds: vec![
-                Kind::Pod,
-                Kind::Deployment,
-                Kind::StatefulSet,
-                Kind::DaemonSet,
-                Kind::ReplicaSet,
-                Kind::Job,
-                Kind::CronJob,
-                Kind::Node,
-                Kind::HorizontalPodAutoscaler,
-                Kind::PodDisruptionBudget,
-                Kind::Service,
-                Kind::Namespace,
-            ],
+            kinds: Kind::WATCHED.into(),
             events: EventFilter::default(),
             lease: LeaseOptions::default(),
         }

@@ -32,22 +32,6 @@ const SILENCE: Period = Period::from_mins(5);
 const EVENTS_LAST: Period = Period::from_mins(60);
 /// The most objects in one list, as the port promises.
 const MAX_LIST: usize = 5_000;
-/// What `run` watches. Other objects are read, not told.
-const WATCHED: [Kind; 12] = [
-    Kind::Namespace,
-    Kind::Node,
-    Kind::Deployment,
-    Kind::ReplicaSet,
-    Kind::StatefulSet,
-    Kind::DaemonSet,
-    Kind::Job,
-    Kind::Pod,
-    Kind::Service,
-    Kind::HorizontalPodAutoscaler,
-    Kind::PodDisruptionBudget,
-    Kind::Event,
-];
-
 /// A history, replayed. Clones are the same replay.
 #[derive(Clone)]
 pub struct Replay {
@@ -128,7 +112,8 @@ impl Replay {
         if !past.begun {
             past.begun = true;
             past.tell_until(&self.history, now, EVENTS_LAST.before(self.from));
-            past.waiting.extend(WATCHED.map(WatchItem::Synced));
+            // Other objects than `run` watches are read, not told.
+            past.waiting.extend(Kind::WATCHED.into_iter().chain([Kind::Event]).map(WatchItem::Synced));
         }
         if past.waiting.is_empty() {
             past.tell_until(&self.history, now, Timestamp::MIN);
@@ -201,7 +186,7 @@ impl Past {
                 self.documents.insert(state.object.clone(), document);
                 self.topology.apply(&state);
                 self.place(&state.object);
-                if WATCHED.contains(&state.object.kind) {
+                if Kind::WATCHED.contains(&state.object.kind) {
                     self.waiting.push_back(WatchItem::Applied(Box::new(state)));
                 }
             }
@@ -209,7 +194,7 @@ impl Past {
                 let (Ok(object), Ok(uid)) = (document.object(), document.uid()) else { return };
                 self.documents.remove(&object);
                 self.topology.remove(&object);
-                if WATCHED.contains(&object.kind) {
+                if Kind::WATCHED.contains(&object.kind) {
                     self.waiting.push_back(WatchItem::Deleted { object, uid });
                 }
             }
