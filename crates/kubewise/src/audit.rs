@@ -1,10 +1,10 @@
 //! `audit verify`.
-#![expect(clippy::print_stdout, reason = "printing is what this command is for")]
 
 use anyhow::{Context, Result, bail};
 use kubewise_sqlite::audit;
 
 use crate::cli::AuditCommand;
+use crate::terminal::say;
 
 pub(crate) fn audit(command: AuditCommand) -> Result<()> {
     let AuditCommand::Verify { store, noted } = command;
@@ -15,6 +15,6 @@ pub(crate) fn audit(command: AuditCommand) -> Result<()> {
             "the chain holds in itself, but the noted hash is not in it: its end was cut off or written anew"
         );
     }
-    println!("{} entries, unchanged\n{}", verified.entries, verified.tip);
+    say!("{} entries, unchanged\n{}", verified.entries, verified.tip);
     Ok(())
 }

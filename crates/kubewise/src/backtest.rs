@@ -24,6 +24,7 @@ use kubewise_replay::{History, read_labels};
 use crate::cli::{BacktestArgs, BacktestFormat};
 use crate::exit::{Ended, Exit};
 use crate::settings_commands;
+use crate::terminal::say;
 
 /// Of Prometheus, unless told otherwise: a day shows a daily course, and is fetched within minutes.
 const DEFAULT_AGE: Period = Period::from_mins(24 * 60);
@@ -35,7 +36,6 @@ pub(crate) struct Window {
     pub(crate) until: Timestamp,
 }
 
-#[expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 pub(crate) fn backtest(args: &BacktestArgs) -> Result<()> {
     let loaded = settings_commands::load(&args.sources())?;
     let labels = args.labels.as_deref().map(read_labels).transpose().map_err(usage)?;
@@ -69,8 +69,8 @@ pub(crate) fn backtest(args: &BacktestArgs) -> Result<()> {
         std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     match args.output {
-        BacktestFormat::Table => println!("{}", table::table(&lived.outcome)),
-        BacktestFormat::Json => println!("{}", serde_json::to_string_pretty(&lived.outcome)?),
+        BacktestFormat::Table => say!("{}", table::table(&lived.outcome)),
+        BacktestFormat::Json => say!("{}", serde_json::to_string_pretty(&lived.outcome)?),
     }
     drop(fetched);
     Ok(())

@@ -14,6 +14,7 @@ use crate::cli::{
     RejectArgs, SuppressionArgs, SuppressionCommand,
 };
 use crate::exit::{Ended, Exit};
+use crate::terminal::say;
 
 /// People wait at the terminal: longer than this is as good as no answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -107,12 +108,14 @@ pub(crate) async fn resume(args: &ClientArgs) -> Result<()> {
 }
 
 /// Prints for people by `table`, for scripts as it came.
-#[expect(clippy::print_stdout, reason = "printing is what a command line is for")]
 fn print(format: Format, value: &Value, table: impl FnOnce(&Value) -> String) -> Result<()> {
     match format {
-        Format::Table => println!("{}", table(value)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(value)?),
-        Format::Yaml => print!("{}", serde_saphyr::to_string(value).context("cannot be written as YAML")?),
+        Format::Table => say!("{}", table(value)),
+        Format::Json => say!("{}", serde_json::to_string_pretty(value)?),
+        Format::Yaml => {
+            let yaml = serde_saphyr::to_string(value).context("cannot be written as YAML")?;
+            say!("{}", yaml.trim_end());
+        }
     }
     Ok(())
 }

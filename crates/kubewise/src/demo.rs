@@ -1,5 +1,4 @@
 //! `kubewise demo`: the pipeline of `run` on a simulated cluster in virtual time, told as it goes.
-#![expect(clippy::print_stdout, reason = "telling the story is what the command is for")]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -22,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::DemoArgs;
 use crate::recording::Recording;
+use crate::terminal::say;
 use crate::{signals, wiring};
 
 /// The story is looked at this often, in virtual time.
@@ -52,7 +52,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let start = world.now();
     let pods = world.list(&Kind::Pod, None).len();
     let length = Period::between(start, end);
-    println!(
+    say!(
         "KubeWise watches a simulated cluster of {pods} pods (seed {}). {length} pass; five troubles come.\n",
         args.seed
     );
@@ -73,7 +73,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<ExitCode> {
     teller.bar.finish_and_clear();
     if let (Some(recording), Some(folder)) = (&recording, &args.record) {
         recording.finish()?;
-        println!("\nRecorded; try `kubewise backtest --from {}`.", folder.display());
+        say!("\nRecorded; try `kubewise backtest --from {}`.", folder.display());
     }
 
     let incidents = teller.incidents();
@@ -113,16 +113,16 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<ExitCode> {
     wrong.extend(
         touched.iter().map(|object| format!("{object}: written to although nothing was to be repaired")),
     );
-    println!("\n{table}\n");
+    say!("\n{table}\n");
     let code = if wrong.is_empty() {
-        println!("Every trouble ended as it should; nothing else was touched.");
+        say!("Every trouble ended as it should; nothing else was touched.");
         ExitCode::SUCCESS
     } else {
-        println!("Not as it should be:\n  {}", wrong.join("\n  "));
+        say!("Not as it should be:\n  {}", wrong.join("\n  "));
         ExitCode::FAILURE
     };
     if args.serve {
-        println!("The API stays up at http://{}; try `kubewise incidents`. Ctrl-C ends it.", args.listen);
+        say!("The API stays up at http://{}; try `kubewise incidents`. Ctrl-C ends it.", args.listen);
         simulation.run_while(Timestamp::MAX, Some(1.0), || !interrupted());
     }
     Ok(code)
@@ -227,7 +227,7 @@ impl Teller {
             }
         }
         let indent = format!("\n{}", " ".repeat(label.chars().count()));
-        self.bar.suspend(|| println!("{label}{}", lines.join(&indent)));
+        self.bar.suspend(|| say!("{label}{}", lines.join(&indent)));
     }
 
     fn elapsed(&self, now: Timestamp) -> String {

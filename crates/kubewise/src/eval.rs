@@ -16,6 +16,8 @@ pub(crate) use layout::Layout;
 use layout::{Group, pod_name};
 use play::{FAULT, Scored};
 
+use crate::terminal::say;
+
 /// A point this near to an event counts in part for the volume under the surface.
 const REACH: usize = 100;
 /// One normal point in a hundred may be over the threshold at which the recall of events is told.
@@ -39,7 +41,6 @@ pub(crate) struct EvalArgs {
     folder: PathBuf,
 }
 
-#[expect(clippy::print_stdout, reason = "measures are what it is asked for")]
 pub(crate) fn eval(args: &EvalArgs) -> Result<()> {
     let threshold = match &args.threshold_from {
         Some(folder) => Some(Evaluation::of(args.layout, folder)?.best_threshold().with_context(|| {
@@ -51,7 +52,7 @@ pub(crate) fn eval(args: &EvalArgs) -> Result<()> {
     if let Some(folder) = &args.scores {
         evaluation.write(folder)?;
     }
-    println!("{}", evaluation.report(threshold)?);
+    say!("{}", evaluation.report(threshold)?);
     Ok(())
 }
 

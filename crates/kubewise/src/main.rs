@@ -18,6 +18,7 @@ mod recording;
 mod run;
 mod settings_commands;
 mod signals;
+mod terminal;
 mod wiring;
 
 use std::process::ExitCode;

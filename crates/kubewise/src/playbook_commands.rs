@@ -1,5 +1,4 @@
 //! `playbook check`, `playbook test` and `playbook explain`.
-#![expect(clippy::print_stdout, reason = "printing is what these commands are for")]
 
 use anyhow::Result;
 use kubewise_core::anomaly::Reason;
@@ -8,12 +7,13 @@ use kubewise_remediation::playbook;
 use crate::cli::PlaybookCommand;
 use crate::exit::{Ended, Exit};
 use crate::playbooks;
+use crate::terminal::say;
 
 pub(crate) fn playbook(command: PlaybookCommand) -> Result<()> {
     match command {
         PlaybookCommand::Check { directory } => {
             let count = playbooks::load(Some(&directory))?.list().count();
-            println!("the playbooks are sound: {count} with the built-in ones");
+            say!("the playbooks are sound: {count} with the built-in ones");
         }
         PlaybookCommand::Test { reason, directory } => {
             let known = Reason::ALL.iter().find(|known| known.as_str() == reason).copied();
@@ -33,17 +33,17 @@ pub(crate) fn playbook(command: PlaybookCommand) -> Result<()> {
 fn test(playbooks: &playbook::Playbooks, reason: Reason) {
     let trials = playbooks.trial(reason);
     if trials.is_empty() {
-        println!("no playbook speaks of the example of {reason}: it would be handed over");
+        say!("no playbook speaks of the example of {reason}: it would be handed over");
     }
     for trial in trials {
-        println!("{}", trial.playbook);
+        say!("{}", trial.playbook);
         if trial.candidates.is_empty() {
-            println!("  hands over to a person");
+            say!("  hands over to a person");
         }
         for (action, parameters) in trial.candidates {
             match parameters {
-                Ok(parameters) => println!("  {action} {parameters}"),
-                Err(fault) => println!("  {action}: {fault}"),
+                Ok(parameters) => say!("  {action} {parameters}"),
+                Err(fault) => say!("  {action}: {fault}"),
             }
         }
     }
@@ -60,19 +60,14 @@ fn explain(playbooks: &playbook::Playbooks, name: Option<&str>) -> Result<()> {
         } else {
             format!("{}, at most in mode {}", explanation.actions.join(", then "), explanation.max_mode)
         };
-        println!(
-            "{}  ({})\n  {}\n  {actions}",
-            explanation.name,
-            reasons.join(", "),
-            explanation.description
-        );
+        say!("{}  ({})\n  {}\n  {actions}", explanation.name, reasons.join(", "), explanation.description);
     }
     for action in playbook::actions().iter().filter(|action| wanted(action.name)) {
         found = true;
-        println!("{}\n  {}\n  risk {}", action.name, action.description, action.risk);
+        say!("{}\n  {}\n  risk {}", action.name, action.description, action.risk);
         for (parameter, schema) in action.parameters.as_object().into_iter().flatten() {
             let told = schema.get("description").and_then(serde_json::Value::as_str).unwrap_or_default();
-            println!("  {parameter}  {}", told.split_whitespace().collect::<Vec<_>>().join(" "));
+            say!("  {parameter}  {}", told.split_whitespace().collect::<Vec<_>>().join(" "));
         }
     }
     if found {

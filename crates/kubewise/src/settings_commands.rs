@@ -1,5 +1,4 @@
 //! `config check` and `config print`.
-#![expect(clippy::print_stdout, reason = "printing is what these commands are for")]
 
 use anyhow::{Context, Result};
 
@@ -7,6 +6,7 @@ use crate::cli::{ConfigCommand, ConfigFormat};
 use crate::config::{self, Loaded, Sources};
 use crate::exit::{Ended, Exit};
 use crate::playbooks;
+use crate::terminal::say;
 
 pub(crate) fn config(command: ConfigCommand) -> Result<()> {
     match command {
@@ -14,9 +14,9 @@ pub(crate) fn config(command: ConfigCommand) -> Result<()> {
             let loaded = load(&config.sources())?;
             playbooks::load(loaded.settings.playbooks.directory.as_deref())?;
             let queries = loaded.settings.catalogue.queries().len();
-            println!("the configuration is sound: {} keys set, {queries} queries", loaded.origins.len());
+            say!("the configuration is sound: {} keys set, {queries} queries", loaded.origins.len());
             for (key, origin) in &loaded.origins {
-                println!("  {key}  ({origin})");
+                say!("  {key}  ({origin})");
             }
         }
         ConfigCommand::Print { config, output } => {
@@ -30,7 +30,7 @@ pub(crate) fn config(command: ConfigCommand) -> Result<()> {
                     serde_saphyr::to_string(&effective).context("cannot be written as YAML")?
                 }
             };
-            print!("{text}");
+            say!("{}", text.trim_end());
         }
     }
     Ok(())

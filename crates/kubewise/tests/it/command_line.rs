@@ -1,7 +1,7 @@
 //! What the program says and how it ends, before there is any trouble in a cluster.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -166,5 +166,17 @@ fn releases_are_built_without_crash_points() -> Result<()> {
     ensure!(!release.contains_key("debug-assertions"), "they are compiled in under debug assertions");
     let main = include_str!("../../src/main.rs");
     ensure!(main.contains("#[cfg(debug_assertions)]\nmod crash_points;"), "they are compiled in everywhere");
+    Ok(())
+}
+
+/// As `kubewise config print | head -1` does.
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() -> Result<()> {
+    let mut child =
+        kubewise().args(["config", "print"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    drop(child.stdout.take());
+    let output = child.wait_with_output()?;
+    let complaint = String::from_utf8(output.stderr)?;
+    ensure!(complaint.is_empty() && output.status.code() == Some(141), "{}: {complaint}", output.status);
     Ok(())
 }
