@@ -18,6 +18,7 @@ pub(super) fn an_undo_that_does_not_help_is_kept(stage: &Stage<'_>) -> Result<()
     let good = Workload { progress_deadline_seconds: PROGRESS_DEADLINE, ..stage.workload("web") };
     stage.kubectl(&["create", "configmap", "settings", "--from-literal=key=value"])?;
     stage.deploy_as(&good, |manifest| {
+        at_once(manifest);
         manifest["spec"]["template"]["spec"]["containers"][0]["envFrom"] =
             json!([{"configMapRef": {"name": "settings"}}]);
     })?;
@@ -25,7 +26,7 @@ pub(super) fn an_undo_that_does_not_help_is_kept(stage: &Stage<'_>) -> Result<()
     let healthy = stage.deployment(&good)?["spec"]["template"].clone();
     // By now nothing can start from it; its replacement crashes all the same.
     stage.kubectl(&["delete", "configmap", "settings"])?;
-    stage.deploy(&Workload { behaviour: Behaviour::Crash, ..good.clone() })?;
+    stage.deploy_as(&Workload { behaviour: Behaviour::Crash, ..good.clone() }, at_once)?;
 
     let incident = kept(stage, &good)?;
     let deployment = stage.deployment(&good)?;
@@ -48,6 +49,11 @@ pub(super) fn a_limit_that_does_not_help_is_kept(stage: &Stage<'_>) -> Result<()
     ensure!(limit == Some(&json!("48Mi")), "the limit is {limit:?}: {}", told(&incident));
     ensure!(deployment["metadata"]["generation"] == 2, "{}", deployment["metadata"]);
     Ok(())
+}
+
+/// No pod of the old revision outlives a rollout, whatever becomes of the new one's.
+fn at_once(manifest: &mut Value) {
+    manifest["spec"]["strategy"] = json!({"rollingUpdate": {"maxUnavailable": "100%", "maxSurge": 0}});
 }
 
 /// One action, no undo, and a person is told.
@@ -108,7 +114,7 @@ fn harmed(stage: &Stage<'_>) -> Result<Workload> {
     admit_no_pod_above(stage, "40Mi")?;
     let web = Workload { replicas: 3, progress_deadline_seconds: PROGRESS_DEADLINE, ..stage.workload("web") };
     stage.deploy_as(&web, |manifest| {
-        manifest["spec"]["strategy"] = json!({"rollingUpdate": {"maxUnavailable": "100%", "maxSurge": 0}});
+        at_once(manifest);
         // Told to, it takes more than it may, once: a new container has no such file.
         manifest["spec"]["template"]["spec"]["containers"][0]["command"] = json!([
             "/bin/sh",
