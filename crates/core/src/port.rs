@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
+use crate::author::{Answer, Prompt};
 use crate::document::Document;
 use crate::event::{EventRecord, EventType};
 use crate::failure::Failure;
@@ -88,6 +89,18 @@ pub trait ClusterActor: Send + Sync {
     /// A failed `test`, another uid or a missing object is `Rejected`; a time-out or a cut connection after
     /// sending is `Unknown`; a budget that forbids an eviction is `RateLimited`.
     async fn perform(&self, request: &ClusterRequest, dry_run: bool) -> Result<Performed, Failure>;
+}
+
+/// Writes proposals: a language model.
+#[async_trait]
+pub trait PlanAuthor: Send + Sync {
+    /// One answer to one prompt, which is sent once. `Rejected(Forbidden)` for a bad key, `Rejected(Invalid)` for a
+    /// request or an answer that does not keep the provider's protocol, `RateLimited` with what the provider asks to
+    /// wait. After `Unknown` the call may have been charged.
+    async fn answer(&self, prompt: &Prompt) -> Result<Answer, Failure>;
+
+    /// Provider and model, such as `gemini/gemini-2.5-flash`: what plans and the ledger name.
+    fn name(&self) -> &str;
 }
 
 /// Keeps records.

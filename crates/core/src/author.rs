@@ -1,0 +1,58 @@
+//! What is asked of a plan's author, and what it answers. Both are text: what a model writes is a proposal, which is
+//! read, checked and held to policy like everything else.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// All that an author gets to see. It is what leaves the process: nothing is added on the way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Prompt {
+    /// What the author is to do. Ours alone: nothing from the cluster stands here.
+    pub instructions: String,
+    /// The case. Text from the cluster is fenced and marked as data.
+    pub case: String,
+    /// JSON Schema of the answer; without one the answer is free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+    /// The answer that was refused, if this is the second try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedAnswer>,
+    /// The longest answer that is paid for.
+    pub max_answer_tokens: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedAnswer {
+    pub answer: String,
+    /// What was wrong with it.
+    pub objection: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Answer {
+    pub text: String,
+    pub ending: Ending,
+    /// As the provider counted; `None` if it did not say.
+    pub usage: Option<Usage>,
+    /// The model that answered, as the provider names it.
+    pub model: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Ending {
+    Complete,
+    /// It ran into `max_answer_tokens`.
+    Truncated,
+    /// The provider withheld it (safety, recitation, refusal).
+    Withheld,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    pub input_tokens: u64,
+    /// Thinking included.
+    pub output_tokens: u64,
+}
