@@ -15,6 +15,7 @@ use kubewise_remediation::planner;
 use kubewise_remediation::saga::{Effect, Input, Report, Saga};
 use tokio_util::sync::CancellationToken;
 
+use crate::feedback;
 use crate::gather;
 use crate::plan::notify;
 use crate::runtime::{Running, Shared};
@@ -203,6 +204,9 @@ async fn tell(shared: &Shared, saga: &mut Saga) -> bool {
             }
             Report::Action(_) => None,
         };
+        if matches!(report, Report::Finished { outcome: Outcome::Succeeded, .. }) {
+            feedback::verified(shared, &plan.incident, now);
+        }
         shared.incidents.report(&plan, report, now);
         if let Some((event_type, reason, text)) = notice {
             notify(shared, &plan, event_type, reason, text).await;

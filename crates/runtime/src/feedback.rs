@@ -1,14 +1,15 @@
 //! What people say of incidents, on its way to the store, the story and the detector.
 
-use kubewise_core::Period;
-use kubewise_core::anomaly::AnomalyRecord;
+use kubewise_core::anomaly::{AnomalyRecord, Reason};
 use kubewise_core::failure::{Failure, Rejection};
-use kubewise_core::feedback::{Feedback, Label, Said, Shown};
+use kubewise_core::feedback::{Feedback, Label, OURSELVES, Said, Shown};
 use kubewise_core::id::{AnomalyId, FeedbackId, IncidentId};
 use kubewise_core::incident::{Chapter, Incident};
 use kubewise_core::record::{Extra, Record, RecordKind, RecordQuery, SchemaVersion};
+use kubewise_core::{Period, Timestamp};
 use kubewise_detector::Observation;
 
+use crate::incidents::Entry;
 use crate::runtime::{Ports, Shared};
 
 /// Waiting for the detector, which takes it up within a second: people type slower than that.
@@ -22,23 +23,7 @@ pub(crate) async fn say(shared: &Shared, id: &IncidentId, said: Said) -> Result<
         Some(entry) => (entry.incident, entry.anomalies.into_values().collect()),
         None => stored(&shared.ports, id).await?,
     };
-    let mut about: Vec<Shown> = anomalies.iter().map(Shown::of).collect();
-    about.sort();
-    about.dedup();
-    let feedback = Feedback {
-        version: SchemaVersion::CURRENT,
-        id: FeedbackId::derive(&[id, &now]),
-        incident: id.clone(),
-        workload: incident.workload.clone(),
-        label: said.label,
-        anomalies: anomalies.iter().map(|anomaly| anomaly.id.clone()).collect(),
-        about,
-        by: said.by,
-        reason: said.reason,
-        time: now,
-        until: said.until,
-        extra: Extra::default(),
-    };
+    let feedback = feedback(&incident, &anomalies, said, now);
     shared.ports.store.save(&[Record::Feedback(feedback.clone())]).await?;
     if !shared.incidents.said(&feedback, now) {
         incident.tell(now, Chapter::Said, in_words(&feedback));
@@ -46,6 +31,24 @@ pub(crate) async fn say(shared: &Shared, id: &IncidentId, said: Said) -> Result<
     }
     teach(shared, feedback.clone(), anomalies)?;
     Ok(feedback)
+}
+
+/// A repair that was verified shows that the deviations which it was for were trouble. Where the detector is too busy
+/// to learn it now, it does so at the next start.
+pub(crate) fn verified(shared: &Shared, incident: &IncidentId, now: Timestamp) {
+    let Some(Entry { incident, anomalies, .. }) = shared.incidents.get(incident) else { return };
+    let is_own = |one: &AnomalyRecord| one.reason == Reason::Deviation && one.workload == incident.workload;
+    let anomalies: Vec<AnomalyRecord> = anomalies.into_values().filter(is_own).collect();
+    if anomalies.is_empty() {
+        return; // what a rule says needs no label
+    }
+    let said =
+        Said { label: Label::True, by: OURSELVES.into(), reason: "a verified repair".into(), until: None };
+    let feedback = feedback(&incident, &anomalies, said, now);
+    shared.outbox.put(Record::Feedback(feedback.clone()));
+    if let Err(failure) = teach(shared, feedback, anomalies) {
+        tracing::warn!(incident = %incident.id, %failure, "a verified repair was not learnt from");
+    }
 }
 
 pub(crate) async fn end_suppression(shared: &Shared, id: &FeedbackId, by: &str) -> Result<Feedback, Failure> {
@@ -86,6 +89,26 @@ pub(crate) async fn recall(ports: &Ports) -> Result<Vec<Observation>, Failure> {
     }
     lessons.reverse();
     Ok(lessons)
+}
+
+fn feedback(incident: &Incident, anomalies: &[AnomalyRecord], said: Said, now: Timestamp) -> Feedback {
+    let mut about: Vec<Shown> = anomalies.iter().map(Shown::of).collect();
+    about.sort();
+    about.dedup();
+    Feedback {
+        version: SchemaVersion::CURRENT,
+        id: FeedbackId::derive(&[&incident.id, &said.by, &now]),
+        incident: incident.id.clone(),
+        workload: incident.workload.clone(),
+        label: said.label,
+        anomalies: anomalies.iter().map(|anomaly| anomaly.id.clone()).collect(),
+        about,
+        by: said.by,
+        reason: said.reason,
+        time: now,
+        until: said.until,
+        extra: Extra::default(),
+    }
 }
 
 /// As a line of the story.

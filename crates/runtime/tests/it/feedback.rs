@@ -1,10 +1,15 @@
 //! What people say of incidents: kept, told, and heeded, also after a restart.
 
-use kubewise_core::feedback::{Feedback, Label, Said};
-use kubewise_core::id::{FeedbackId, IncidentId};
+use futures::executor::block_on;
+use kubewise_core::anomaly::{AnomalyRecord, Reason};
+use kubewise_core::feedback::{Feedback, Label, OURSELVES, Said};
+use kubewise_core::id::{AnomalyId, FeedbackId, IncidentId};
 use kubewise_core::incident::{Chapter, IncidentStatus};
+use kubewise_core::journal::JournalBody;
+use kubewise_core::metric::MetricType;
 use kubewise_core::plan::{Mode, PlanStatus};
-use kubewise_core::port::Control;
+use kubewise_core::port::{Control, RecordStore};
+use kubewise_core::record::{Record, RecordKind};
 use kubewise_core::{Failure, Period, Rejection, Timestamp};
 
 use crate::pipeline::{Run, Scene};
@@ -82,4 +87,26 @@ fn a_word_on_an_incident_of_long_ago_is_told_in_its_story() {
     let incident = scene.incident();
     assert_eq!(incident.status, IncidentStatus::Repaired);
     assert_eq!(incident.story.last().unwrap().text, "real trouble, says ada: a drill");
+}
+
+#[test]
+fn a_verified_repair_labels_the_deviations_that_it_was_for() {
+    let (mut scene, run) = Scene::crashing(Mode::Auto);
+    scene.until_entry("acted", |body| matches!(body, JournalBody::Succeeded { .. }));
+    scene.pass(Period::from_secs(5));
+    run.process.kill();
+    let crash = scene.anomalies().into_iter().next().unwrap();
+    let deviation = AnomalyRecord {
+        id: AnomalyId::derive(&[&"cpu"]),
+        reason: Reason::Deviation,
+        metric_type: Some(MetricType::CpuUsage),
+        ..crash.clone()
+    };
+    block_on(scene.store.save(&[Record::Anomaly(deviation.clone())])).unwrap();
+    let _second = scene.start("second");
+    scene.until_status(IncidentStatus::Repaired);
+    scene.pass(Period::from_mins(1));
+    let [Record::Feedback(feedback)] = &scene.records(RecordKind::Feedback)[..] else { panic!("one label") };
+    assert_eq!((feedback.label, feedback.by.as_str()), (Label::True, OURSELVES));
+    assert_eq!(feedback.anomalies, [deviation.id], "and not {}: a rule needs no label", crash.id);
 }
