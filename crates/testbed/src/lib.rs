@@ -9,7 +9,7 @@
 //! apiserver and Prometheus at `10.99.SLOT.1` like any other host, without entering anything. Pods
 //! (10.88.0.0/24) and Services are reached only from inside: [`Cluster::command`].
 //!
-//! A cluster ends with its owner, however that ends; see `slot.rs`.
+//! A cluster ends with its owner, however that ends; see `slot.rs`. [`Past`] is a Prometheus alone, with a history.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -24,6 +24,7 @@ mod existing;
 mod http;
 mod image;
 mod machine;
+mod past;
 mod pki;
 mod program;
 mod slot;
@@ -32,6 +33,7 @@ mod wait;
 mod workload;
 
 pub use cluster::{Cluster, Options, for_test, shared};
+pub use past::Past;
 pub use program::{Program, Tier};
 pub use tools::Missing;
 pub use wait::wait_for;

@@ -2,13 +2,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
 
 use anyhow::{Result, ensure};
+use kubewise_testbed::Past;
 use serde_json::Value;
 
 use crate::installation::kubewise;
@@ -207,64 +205,16 @@ fn series(end: i64) -> String {
     text + "# EOF\n"
 }
 
-/// A Prometheus that holds the series; killed when dropped.
-struct Prometheus {
-    process: Child,
-    url: String,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn prometheus(place: &Path, history: &str) -> Result<Option<Prometheus>> {
-    let there = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    if !there("prometheus") || !there("promtool") {
-        ensure!(std::env::var_os("CI").is_none(), "prometheus or promtool is missing; run scripts/setup");
-        return Ok(None);
-    }
-    let (source, data, configuration) =
-        (place.join("source.om"), place.join("data"), place.join("prometheus.yml"));
-    fs::write(&source, history)?;
-    fs::write(&configuration, "{}")?;
-    let made = Command::new("promtool")
-        .args(["tsdb", "create-blocks-from", "openmetrics"])
-        .args([&source, &data])
-        .output()?;
-    ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let process = Command::new("prometheus")
-        .arg(format!("--config.file={}", configuration.display()))
-        .arg(format!("--storage.tsdb.path={}", data.display()))
-        .arg(format!("--web.listen-address={address}"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let running = Prometheus { process, url: format!("http://{address}") };
-    kubewise_testbed::wait_for("Prometheus", Duration::from_secs(30), || {
-        let mut stream = TcpStream::connect(address)?;
-        stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n")?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply)?;
-        ensure!(reply.starts_with("HTTP/1.0 200"), "{reply}");
-        Ok(())
-    })?;
-    Ok(Some(running))
-}
-
 #[test]
 fn a_real_prometheus_and_its_dump_tell_the_same() -> Result<()> {
     let place = tempfile::tempdir()?;
     let end = jiff::Timestamp::now().as_second();
-    let Some(prometheus) = prometheus(place.path(), &series(end))? else { return Ok(()) };
+    let Some(prometheus) = Past::of(&series(end))? else { return Ok(()) };
     let until = jiff::Timestamp::from_second(end)?.to_string();
     let ask = ["--prometheus", &prometheus.url, "--since", "70m", "--until", &until, "-o", "json"];
     let dump = place.path().join("dump.om");
     // Before Prometheus 2.54 there is only `dump`, which KubeWise reads as well.
-    let dumped = Command::new("promtool").args(["tsdb", "dump"]).arg(place.path().join("data")).output()?;
+    let dumped = Command::new("promtool").args(["tsdb", "dump"]).arg(prometheus.data()).output()?;
     ensure!(dumped.status.success(), "{}", String::from_utf8_lossy(&dumped.stderr));
     fs::write(&dump, &dumped.stdout)?;
     for arguments in [&ask[..], &["--from", dump.to_str().unwrap_or_default(), "-o", "json"][..]] {

@@ -123,7 +123,7 @@ async fn a_failure_ends_it() {
 async fn a_real_prometheus_tells_of_the_past_what_it_told_then() -> Result<()> {
     use kubewise_core::port::MetricSource as _;
     let Some(prometheus) = crate::real::prometheus()? else { return Ok(()) };
-    let source = source(at(&prometheus.url))?;
+    let source = source(at(prometheus.url()))?;
     let since = Period::from_mins(2).before(prometheus.now);
     for query in kubewise_prometheus::default_catalogue() {
         let mut range = source.range(&query, since, prometheus.now, Period::from_secs(60));
