@@ -251,18 +251,19 @@ impl Survey {
         Ok(())
     }
 
+    /// Two scrapers of one target tell a thing twice; the larger counts, as the catalogue's `max by` has it.
     fn cook(&mut self, rules: &Rules, mut raw: Vec<Raw>) -> Vec<(Timestamp, NormalizedMetric)> {
         raw.sort_by_key(Raw::order);
         let mut kitchen = Kitchen::default();
-        let mut cooked = Vec::new();
-        for point in raw {
-            if let Some(sample) = kitchen.cook(rules, &point)
-                && let Ok(true) = self.sample(&sample)
-            {
-                cooked.push((sample.time, sample));
-            }
-        }
-        cooked
+        let mut cooked: Vec<_> = raw.iter().filter_map(|point| kitchen.cook(rules, point)).collect();
+        cooked.sort_by(|a, b| series(a).cmp(&series(b)).then(b.value.total_cmp(&a.value)));
+        cooked.dedup_by(|next, kept| {
+            let again = series(next) == series(kept);
+            self.summary.dropped.duplicate += u64::from(again);
+            again
+        });
+        cooked.retain(|sample| matches!(self.sample(sample), Ok(true)));
+        cooked.into_iter().map(|sample| (sample.time, sample)).collect()
     }
 
     fn objects(&mut self, path: &Path) -> Result<Feed<Told>, Error> {
@@ -303,6 +304,11 @@ impl Survey {
 
 fn is_good(sample: &NormalizedMetric) -> bool {
     sample.value.is_finite()
+}
+
+/// A moment of a series; by time first.
+fn series(sample: &NormalizedMetric) -> impl Ord + use<'_> {
+    (sample.time, &sample.metric_type, &sample.object, &sample.container, &sample.detail)
 }
 
 /// The owner that a CSV line names as `Kind/name`.

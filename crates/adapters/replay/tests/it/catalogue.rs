@@ -10,46 +10,7 @@ use kubewise_replay::History;
 use serde::Deserialize;
 
 /// Every series: its labels, its value at the start and its growth in a second.
-const SERIES: &str = r#"
-kube_pod_container_status_restarts_total{namespace="shop",pod="cart-1",container="app",instance="a"} 3 0
-kube_pod_init_container_status_restarts_total{namespace="shop",pod="cart-1",container="init"} 1 0
-kube_pod_container_status_waiting_reason{namespace="shop",pod="cart-1",container="app",reason="CrashLoopBackOff"} 1 0
-kube_pod_container_status_waiting_reason{namespace="shop",pod="cart-1",container="app",reason="ErrImagePull"} 0 0
-kube_pod_init_container_status_waiting_reason{namespace="shop",pod="cart-2",container="init",reason="ImagePullBackOff"} 1 0
-kube_pod_container_status_last_terminated_reason{namespace="shop",pod="cart-1",container="app",reason="OOMKilled"} 1 0
-kube_pod_status_ready{namespace="shop",pod="cart-1",condition="true"} 0 0
-kube_pod_status_ready{namespace="shop",pod="cart-1",condition="false"} 1 0
-kube_pod_status_ready{namespace="shop",pod="backup-1",condition="true"} 0 0
-kube_pod_status_phase{namespace="shop",pod="backup-1",phase="Succeeded"} 1 0
-kube_pod_status_phase{namespace="shop",pod="backup-1",phase="Failed"} 0 0
-kube_pod_status_phase{namespace="shop",pod="cart-1",phase="Failed"} 0 0
-container_cpu_usage_seconds_total{namespace="shop",pod="cart-1",container="app",cpu="total"} 0 0.25
-container_cpu_usage_seconds_total{namespace="shop",pod="cart-1",container="POD",cpu="total"} 0 0.1
-container_cpu_usage_seconds_total{namespace="shop",pod="cart-1",container="",cpu="total"} 0 0.35
-kube_pod_container_resource_requests{namespace="shop",pod="cart-1",container="app",resource="cpu"} 0.1 0
-kube_pod_container_resource_limits{namespace="shop",pod="cart-1",container="app",resource="cpu"} 0.5 0
-kube_pod_container_resource_limits{namespace="shop",pod="cart-1",container="app",resource="memory"} 4000000 0
-container_cpu_cfs_periods_total{namespace="shop",pod="cart-1",container="app"} 0 10
-container_cpu_cfs_throttled_periods_total{namespace="shop",pod="cart-1",container="app"} 0 4
-container_memory_working_set_bytes{namespace="shop",pod="cart-1",container="app"} 1000000 1000
-container_memory_working_set_bytes{namespace="shop",pod="cart-1",container=""} 9000000 0
-kube_deployment_spec_replicas{namespace="shop",deployment="cart"} 3 0
-kube_deployment_status_replicas_available{namespace="shop",deployment="cart"} 1 0
-kube_statefulset_replicas{namespace="shop",statefulset="db"} 2 0
-kube_statefulset_status_replicas_available{namespace="shop",statefulset="db"} 2 0
-kube_daemonset_status_desired_number_scheduled{namespace="infra",daemonset="agent"} 5 0
-kube_daemonset_status_number_available{namespace="infra",daemonset="agent"} 4 0
-kube_horizontalpodautoscaler_status_current_replicas{namespace="shop",horizontalpodautoscaler="cart"} 9 0
-kube_horizontalpodautoscaler_spec_max_replicas{namespace="shop",horizontalpodautoscaler="cart"} 10 0
-kube_node_status_condition{node="n1",condition="Ready",status="true"} 1 0
-kube_node_status_condition{node="n1",condition="Ready",status="unknown"} 0 0
-kubelet_volume_stats_used_bytes{namespace="shop",persistentvolumeclaim="data-db-0"} 80 0
-kubelet_volume_stats_capacity_bytes{namespace="shop",persistentvolumeclaim="data-db-0"} 100 0
-kube_resourcequota{namespace="shop",resourcequota="team",resource="pods",type="used"} 19 0
-kube_resourcequota{namespace="shop",resourcequota="team",resource="pods",type="hard"} 20 0
-kube_resourcequota{namespace="shop",resourcequota="team",resource="secrets",type="used"} 0 0
-kube_resourcequota{namespace="shop",resourcequota="team",resource="secrets",type="hard"} 0 0
-"#;
+const SERIES: &str = include_str!("../../../prometheus/tests/it/history.txt");
 
 /// As they stand after twenty minutes.
 const ANSWERS: &[&str] = &[
@@ -61,6 +22,7 @@ const ANSWERS: &[&str] = &[
     "memory_limit_ratio Pod shop/cart-1 app = 0.55",
     "memory_trend Pod shop/cart-1 app = 1000",
     "memory_working_set Pod shop/cart-1 app = 2200000",
+    "node_condition Node n1 DiskPressure = 0",
     "node_condition Node n1 Ready = 1",
     "quota_usage ResourceQuota shop/team pods = 0.95",
     "ready Pod shop/cart-1 = 0",
@@ -94,7 +56,7 @@ fn a_dump_says_what_promql_would() {
     let text = include_str!("../../../prometheus/src/catalogue.toml");
     let document: Document = toml::from_str(text).expect("the built-in catalogue");
     let mut dump = String::new();
-    for line in SERIES.lines().filter(|line| !line.is_empty()) {
+    for line in SERIES.lines() {
         let mut parts = line.rsplitn(3, ' ');
         let mut number = || parts.next().and_then(|part| part.parse::<f64>().ok()).expect("a number");
         let (growth, first) = (number(), number());

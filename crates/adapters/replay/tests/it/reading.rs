@@ -148,9 +148,9 @@ fn openmetrics_is_read_by_the_rules_of_the_catalogue() {
             "1000 memory_working_set Pod s/a app - = 5000000",
             // The limit of the same moment comes later in the file.
             "1000 memory_limit_ratio Pod s/a app - = 0.5",
+            "1030 cpu_usage Pod s/a app - = 0.2",
             "1030 memory_working_set Pod s/a app - = 6000000",
             "1030 memory_limit_ratio Pod s/a app - = 0.6",
-            "1030 cpu_usage Pod s/a app - = 0.2",
             "1060 cpu_usage Pod s/a app - = 0.15", // a counter that fell began anew
         ]
     );
