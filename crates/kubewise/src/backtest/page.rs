@@ -11,7 +11,7 @@ use kubewise_replay::Label;
 use crate::backtest::outcome::{Outcome, Told};
 use crate::backtest::plot::Plot;
 use crate::backtest::score::Scores;
-use crate::backtest::table::{seconds, short, whole};
+use crate::backtest::table::{percent, seconds, short, whole};
 
 /// Rows of the timeline; more would not fit a screen.
 const MAX_ROWS: usize = 60;
@@ -223,8 +223,6 @@ fn axis(
 }
 
 fn scored(page: &mut String, scores: &Scores) {
-    let percent =
-        |share: Option<f64>| share.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0));
     let _ = write!(
         page,
         "<h2>Against the labels</h2><table><tr><th>Precision<th>Recall<th>Delay (median)<th>Delay (longest)</tr>\

@@ -73,8 +73,6 @@ pub(crate) fn table(outcome: &Outcome) -> String {
 }
 
 fn scored(scores: &Scores) -> String {
-    let percent =
-        |share: Option<f64>| share.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0));
     let mut text = format!(
         "Against the labels: precision {} ({} of {} incidents), recall {} ({} of {} labels), delay {} (median), {} \
          (longest).\n",
@@ -114,6 +112,10 @@ fn scored(scores: &Scores) -> String {
         let _ = writeln!(text, "without a label: {}", printable(wrong));
     }
     text
+}
+
+pub(crate) fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0))
 }
 
 pub(crate) fn seconds(delay: Option<f64>) -> String {
