@@ -24,6 +24,7 @@ mod existing;
 mod http;
 mod image;
 mod machine;
+mod model;
 mod pki;
 mod program;
 mod slot;
@@ -32,6 +33,7 @@ mod wait;
 mod workload;
 
 pub use cluster::{Cluster, Options, for_test, shared};
+pub use model::{ModelEnding, ModelReply, ModelRequest, ModelServer, ModelText};
 pub use program::{Program, Tier};
 pub use tools::Missing;
 pub use wait::wait_for;
