@@ -189,9 +189,9 @@ impl Refusal {
     }
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
     /// What was said after the instructions, in turns.
-    fn turns(&self) -> Vec<(Speaker, &str)> {
+    fn turns(&self) -> Vec<(Speaker, &'a str)> {
         let mut turns = vec![(Speaker::Us, self.prompt.case.as_str())];
         if let Some(refused) = &self.prompt.refused {
             // A turn without a text is refused by all.

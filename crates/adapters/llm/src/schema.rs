@@ -69,13 +69,21 @@ fn tree(schema: &Value, closed: &mut bool) -> Tree {
         return Tree::Map(Vec::new()); // `true`: anything
     };
     let mut entries = Vec::new();
-    for word in ["type", "description", "enum", "$ref"] {
-        if let Some(value) = words.get(word) {
-            entries.push((word.to_owned(), Tree::Value(value.clone())));
-        }
+    let mut keep = |word: &str, value: Option<&Value>| {
+        entries.extend(value.map(|value| (word.to_owned(), Tree::Value(value.clone()))));
+    };
+    if words.contains_key("$ref") {
+        keep("$ref", words.get("$ref"));
+    } else {
+        keep("description", words.get("description"));
+        keep("type", words.get("type").filter(|kind| kind.is_string()));
+        keep("enum", words.get("enum"));
+        keep("enum", words.get("const").map(|value| Value::from(vec![value.clone()])).as_ref());
     }
-    if let Some(value) = words.get("const") {
-        entries.push(("enum".to_owned(), Tree::Value(vec![value.clone()].into())));
+    if let Some(Value::Array(kinds)) = words.get("type").filter(|_| !words.contains_key("enum")) {
+        let alternatives = kinds.iter().map(|kind| tree(&of_kind(words, kind), closed)).collect();
+        entries.push(("anyOf".to_owned(), Tree::List(alternatives)));
+        return Tree::Map(entries);
     }
     for (word, sent) in [("anyOf", "anyOf"), ("oneOf", "anyOf")] {
         if let Some(Value::Array(alternatives)) = words.get(word) {
@@ -88,7 +96,7 @@ fn tree(schema: &Value, closed: &mut bool) -> Tree {
     }
     if let Some(items) = words.get("items") {
         entries.push(("items".to_owned(), tree(items, closed)));
-    } else if has_type(words, "array") {
+    } else if words.get("type").is_some_and(|kind| kind == "array") {
         *closed = false;
     }
     if let Some(Value::Object(definitions)) = words.get("$defs") {
@@ -97,7 +105,7 @@ fn tree(schema: &Value, closed: &mut bool) -> Tree {
     }
     if let Some(Value::Object(properties)) = words.get("properties") {
         entries.extend(object(properties, words, closed));
-    } else if has_type(words, "object") {
+    } else if words.get("type").is_some_and(|kind| kind == "object") {
         *closed = false;
         if let Some(values) = words.get("additionalProperties").filter(|values| values.is_object()) {
             entries.push(("additionalProperties".to_owned(), tree(values, closed)));
@@ -127,10 +135,17 @@ fn object(
     ]
 }
 
-fn has_type(words: &Map<String, Value>, wanted: &str) -> bool {
-    match words.get("type") {
-        Some(Value::String(kind)) => kind == wanted,
-        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == wanted),
-        _ => false,
+/// One of several types that a value may have, with what is said of that type alone.
+fn of_kind(words: &Map<String, Value>, kind: &Value) -> Value {
+    let about: &[&str] = match kind.as_str() {
+        Some("object") => &["properties", "required", "additionalProperties"],
+        Some("array") => &["items"],
+        _ => &[],
+    };
+    let mut one = Map::new();
+    one.insert("type".to_owned(), kind.clone());
+    for word in about {
+        one.extend(words.get(*word).map(|value| ((*word).to_owned(), value.clone())));
     }
+    one.into()
 }
