@@ -41,7 +41,7 @@ struct GenerationConfig {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ThinkingConfig {
-    thinking_level: Effort,
+    thinking_level: &'static str,
 }
 
 pub(crate) fn request<'a>(question: &Question<'a>) -> Request<'a> {
@@ -63,7 +63,13 @@ pub(crate) fn request<'a>(question: &Question<'a>) -> Request<'a> {
             max_output_tokens: question.prompt.max_answer_tokens,
             response_mime_type: schema.as_ref().map(|_| "application/json"),
             response_json_schema: schema,
-            thinking_config: ThinkingConfig { thinking_level: question.effort.unwrap_or(Effort::Low) },
+            thinking_config: ThinkingConfig {
+                thinking_level: match question.effort {
+                    None | Some(Effort::Low) => "LOW",
+                    Some(Effort::Medium) => "MEDIUM",
+                    Some(Effort::High) => "HIGH",
+                },
+            },
         },
     }
 }

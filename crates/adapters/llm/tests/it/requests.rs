@@ -20,12 +20,7 @@ async fn sent(options: Options, path: &str, prompt: &Prompt) -> ModelRequest {
 }
 
 fn of(provider: Provider) -> Options {
-    Options {
-        provider,
-        model: Some("a-model".into()),
-        api_key: Some(KEY.into()),
-        ..Options::default()
-    }
+    Options { provider, model: Some("a-model".into()), api_key: Some(KEY.into()), ..Options::default() }
 }
 
 fn second() -> Prompt {
@@ -51,7 +46,7 @@ async fn gemini_is_asked_in_its_words() {
             "maxOutputTokens": 2000,
             "responseMimeType": "application/json",
             "responseJsonSchema": closed_schema(),
-            "thinkingConfig": { "thinkingLevel": "low" },
+            "thinkingConfig": { "thinkingLevel": "LOW" },
         },
     });
     assert_eq!(request.body, expect);
@@ -113,7 +108,8 @@ async fn effort_is_asked_for_where_it_is_set() {
     let check = async |provider, path: &str, place: &str| {
         let options = Options { effort: Some(Effort::High), ..of(provider) };
         let request = sent(options, path, &prompt()).await;
-        assert_eq!(request.body.pointer(place), Some(&json!("high")), "{}", request.text);
+        let asked = request.body.pointer(place).and_then(Value::as_str).unwrap_or_default();
+        assert!(asked.eq_ignore_ascii_case("high"), "{}", request.text);
     };
     let gemini = "/generationConfig/thinkingConfig/thinkingLevel";
     check(Provider::Gemini, "/v1beta/models/a-model:generateContent", gemini).await;
@@ -124,7 +120,8 @@ async fn effort_is_asked_for_where_it_is_set() {
 
 #[tokio::test]
 async fn a_path_of_the_endpoint_is_kept() {
-    let options = |endpoint: &str| Options { endpoint: Some(endpoint.into()), ..of(Provider::OpenAiCompatible) };
+    let options =
+        |endpoint: &str| Options { endpoint: Some(endpoint.into()), ..of(Provider::OpenAiCompatible) };
     sent(options("/"), "/v1/chat/completions", &prompt()).await;
     sent(options("/v1"), "/v1/chat/completions", &prompt()).await;
     sent(options("/gateway/openai/v1/"), "/gateway/openai/v1/chat/completions", &prompt()).await;
@@ -148,7 +145,8 @@ async fn a_refused_answer_without_a_text_is_not_repeated() {
     let refused = Some(RefusedAnswer { answer: " \n".into(), objection: "it is empty".into() });
     let prompt = Prompt { refused, ..prompt() };
     let request = sent(of(Provider::Anthropic), "/v1/messages", &prompt).await;
-    let roles: Vec<_> = request.body["messages"].as_array().expect("messages").iter().map(|one| &one["role"]).collect();
+    let roles: Vec<_> =
+        request.body["messages"].as_array().expect("messages").iter().map(|one| &one["role"]).collect();
     assert_eq!(roles, ["user", "user"]);
 }
 
