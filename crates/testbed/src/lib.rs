@@ -11,6 +11,8 @@
 //!
 //! A cluster ends with its owner, however that ends; see `slot.rs`.
 //!
+//! [`ModelServer`] stands in for a provider of language models, and needs nothing installed.
+//!
 //! | variable | meaning |
 //! |---|---|
 //! | `CI` | a missing program fails the tests instead of skipping them |

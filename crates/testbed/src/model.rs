@@ -205,15 +205,17 @@ fn serve(
     if let Delivery::Hang = reply.delivery {
         return wait_for_the_end(&stream, closing);
     }
-    let mut head = format!("HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status);
-    head += &format!("Content-Type: {}\r\n", reply.content_type);
+    let mut head = Vec::new();
+    write!(head, "HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status)?;
+    write!(head, "Content-Type: {}\r\n", reply.content_type)?;
     for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
+        write!(head, "{name}: {value}\r\n")?;
     }
     if !matches!(reply.delivery, Delivery::Endless) {
-        head += &format!("Content-Length: {}\r\n", body.len());
+        write!(head, "Content-Length: {}\r\n", body.len())?;
     }
-    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    head.extend(b"\r\n");
+    stream.write_all(&head)?;
     match reply.delivery {
         Delivery::Whole | Delivery::Hang => stream.write_all(&body)?,
         Delivery::Cut(after) => stream.write_all(&body[..after.min(body.len())])?,

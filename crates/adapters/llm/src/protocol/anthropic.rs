@@ -72,6 +72,7 @@ struct Block {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names are the provider's")]
 struct Counted {
     input_tokens: u64,
     cache_creation_input_tokens: Option<u64>,

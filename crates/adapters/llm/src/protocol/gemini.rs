@@ -113,6 +113,7 @@ struct PromptFeedback {
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names are the provider's")]
 struct UsageMetadata {
     prompt_token_count: u64,
     candidates_token_count: u64,

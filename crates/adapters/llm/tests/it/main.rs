@@ -5,6 +5,7 @@ mod answers;
 mod failures;
 mod options;
 mod protocols;
+mod real;
 mod requests;
 mod schemas;
 mod tls;
