@@ -6,6 +6,7 @@ protocols.py replies URL    asks the server at URL as each provider's own client
 Both speak JSON. The packages and their versions are those of tools/python/requirements.txt.
 """
 
+import functools
 import json
 import sys
 
@@ -35,9 +36,12 @@ def gemini(body):
     json_format.ParseDict(body, GenerateContentRequest.pb()())
 
 
+adapter_of = functools.cache(TypeAdapter)  # they are slow to make
+
+
 def typed(kind, body):
     """The types leave out what they do not know, so a body that comes back whole holds nothing unknown."""
-    adapter = TypeAdapter(kind)
+    adapter = adapter_of(kind)
     back = json.loads(adapter.dump_json(adapter.validate_python(copy(body))))
     assert back == body, f"only this is known: {back}"
 
