@@ -91,16 +91,18 @@ pub enum Error {
     },
 }
 
-/// One thing that is wrong with the options.
+/// One thing that is wrong with the options, which stand in the section `author` of the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    #[error("llm.{key} is missing: {why}")]
+    #[error("author: the time limit of a call must be more than zero")]
+    NoTime,
+    #[error("author.{key} is missing: {why}")]
     Missing { key: &'static str, why: &'static str },
-    #[error("llm.{first} and llm.{second} exclude each other; set only one")]
+    #[error("author.{first} and author.{second} exclude each other; set only one")]
     Exclusive { first: &'static str, second: &'static str },
-    #[error("llm.{key} cannot be used: {problem}")]
+    #[error("author.{key} cannot be used: {problem}")]
     Unusable { key: &'static str, problem: String },
-    #[error("llm.{key}: `{}` cannot be used: {problem}", path.display())]
+    #[error("author.{key}: `{}` cannot be used: {problem}", path.display())]
     File { key: &'static str, path: PathBuf, problem: String },
 }
 
@@ -121,7 +123,7 @@ impl Options {
         let Some(protocol) = Protocol::of(self.provider) else { return Ok(()) };
         let mut faults = Vec::new();
         if self.timeout == Period::ZERO {
-            faults.push(unusable("timeout", "it must be more than zero"));
+            faults.push(Fault::NoTime);
         }
         match self.model.as_deref().or(protocol.default_model()) {
             None => faults.push(Fault::Missing { key: "model", why: "only Gemini has a default" }),
@@ -133,7 +135,7 @@ impl Options {
         match self.base(protocol) {
             Err(fault) => faults.push(fault),
             Ok(base) if self.ca_file.is_some() && base.scheme() != "https" => {
-                faults.push(unusable("ca_file", "llm.endpoint is not https"));
+                faults.push(unusable("ca_file", "author.endpoint is not https"));
             }
             Ok(_) => {}
         }
@@ -143,7 +145,7 @@ impl Options {
             }
             (Some(key), None) => faults.extend(header_fault(key).map(|problem| unusable("api_key", problem))),
             (None, None) if self.endpoint.is_none() => {
-                faults.push(Fault::Missing { key: "api_key", why: "set it, or llm.api_key_file" });
+                faults.push(Fault::Missing { key: "api_key", why: "set it, or author.api_key_file" });
             }
             (None, _) => {}
         }
@@ -169,7 +171,7 @@ impl Options {
             return Err(wrong(format!("does not begin with http:// or https://{shown}")));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("holds credentials, which belong in llm.api_key".into()));
+            return Err(wrong("holds credentials, which belong in author.api_key".into()));
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(wrong("has something after its path (`?` or `#`)".into()));

@@ -45,13 +45,13 @@ impl Reply {
             self.retry_after().or_else(|| refusal.as_ref().and_then(|refusal| refusal.retry_after));
         match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::PAYMENT_REQUIRED | StatusCode::FORBIDDEN => {
-                rejected(Rejection::Forbidden, format!("{message}; check llm.api_key"))
+                rejected(Rejection::Forbidden, format!("{message}; check author.api_key"))
             }
             _ if refusal.is_some_and(|refusal| refusal.bad_key) => {
-                rejected(Rejection::Forbidden, format!("{message}; check llm.api_key"))
+                rejected(Rejection::Forbidden, format!("{message}; check author.api_key"))
             }
             StatusCode::NOT_FOUND => {
-                rejected(Rejection::NotFound, format!("{message}; check llm.model and llm.endpoint"))
+                rejected(Rejection::NotFound, format!("{message}; check author.model and author.endpoint"))
             }
             StatusCode::TOO_MANY_REQUESTS => Failure::RateLimited { retry_after, message },
             // One that says when to come again asks to wait.
@@ -72,7 +72,7 @@ impl Reply {
                 let _ = write!(message, ", after {} bytes", body.len());
             }
             Unreadable::Foreign { .. } => {
-                let _ = write!(message, "; is llm.endpoint right?");
+                let _ = write!(message, "; is author.endpoint right?");
             }
             Unreadable::Empty(_) | Unreadable::Ending(_) | Unreadable::Refused(_) => {}
         }
@@ -89,7 +89,7 @@ impl Reply {
             let place = place.split(['?', '#']).next().unwrap_or_default();
             let _ = write!(message, ", and sends to {}", self.shown(place));
         }
-        message.push_str("; is llm.endpoint right?");
+        message.push_str("; is author.endpoint right?");
         if !body.is_empty() {
             let text = String::from_utf8_lossy(&body[..body.len().min(64 * SHOWN)]);
             let _ = write!(message, " It begins: {}", self.shown(&text));

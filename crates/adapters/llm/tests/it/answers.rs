@@ -116,5 +116,5 @@ async fn no_answer_in_an_answer_is_told() {
     check(Provider::OpenAiCompatible, json!({ "error": "model not loaded" }), "error: model not loaded")
         .await;
     check(Provider::Anthropic, json!({ "ok": true }), "does not keep the provider's protocol").await;
-    check(Provider::Gemini, json!([1]), "is llm.endpoint right?").await;
+    check(Provider::Gemini, json!([1]), "is author.endpoint right?").await;
 }

@@ -50,7 +50,7 @@ async fn gemini_refuses_a_bad_key_with_the_status_of_a_bad_request() {
     let body = json!({ "error": { "code": 400, "message": "API key not valid.", "details": details } });
     let failure = failure(ModelReply::raw(body.to_string()).status(400)).await;
     assert!(failure.is(Rejection::Forbidden), "{failure:?}");
-    assert!(failure.message().contains("check llm.api_key"), "{failure}");
+    assert!(failure.message().contains("check author.api_key"), "{failure}");
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_stranger_is_recognised() {
     let page = || ModelReply::raw("<html><title>Log in</title>").content_type("text/html; charset=utf-8");
     let login = failure(page()).await;
     assert!(login.is(Rejection::Invalid), "{login:?}");
-    let expect = "answered 200 OK with text/html; charset=utf-8, not as a provider does; is llm.endpoint right? \
+    let expect = "answered 200 OK with text/html; charset=utf-8, not as a provider does; is author.endpoint right? \
                   It begins: <html><title>Log in</title>";
     assert_eq!(login.message(), expect);
     assert!(matches!(failure(page().status(502)).await, Failure::Unavailable { .. }));

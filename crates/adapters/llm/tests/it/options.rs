@@ -67,31 +67,34 @@ fn faults_name_the_key() {
         assert!(expect.iter().all(|part| error.contains(part)), "{error:?} lacks one of {expect:?}");
         assert!(!error.contains(KEY), "{error}");
     };
-    check(Options { timeout: Period::ZERO, ..gemini() }, &["llm.timeout", "more than zero"]);
-    check(Options { model: None, ..of(Provider::OpenAi) }, &["llm.model is missing"]);
-    check(Options { model: Some(" ".into()), ..gemini() }, &["llm.model cannot be used"]);
-    check(of(Provider::OpenAiCompatible), &["llm.endpoint is missing", "http://ollama:11434/v1"]);
-    check(endpoint("ollama"), &["llm.endpoint", "no URL `ollama`"]);
-    check(endpoint("ollama:11434"), &["llm.endpoint", "does not begin with http"]);
+    check(Options { timeout: Period::ZERO, ..gemini() }, &["author: the time limit", "more than zero"]);
+    check(Options { model: None, ..of(Provider::OpenAi) }, &["author.model is missing"]);
+    check(Options { model: Some(" ".into()), ..gemini() }, &["author.model cannot be used"]);
+    check(of(Provider::OpenAiCompatible), &["author.endpoint is missing", "http://ollama:11434/v1"]);
+    check(endpoint("ollama"), &["author.endpoint", "no URL `ollama`"]);
+    check(endpoint("ollama:11434"), &["author.endpoint", "does not begin with http"]);
     check(
         endpoint(&format!("http://me:{KEY}@ollama")),
-        &["llm.endpoint", "holds credentials", "llm.api_key"],
+        &["author.endpoint", "holds credentials", "author.api_key"],
     );
-    check(endpoint(&format!("http:// me:{KEY}@ollama")), &["llm.endpoint"]);
-    check(endpoint("http://ollama/v1?x=1"), &["llm.endpoint", "after its path"]);
-    check(keyless(), &["llm.api_key is missing", "llm.api_key_file"]);
-    check(Options { api_key: Some("".into()), ..gemini() }, &["llm.api_key", "empty"]);
-    check(Options { api_key: Some("s3cr3t-key\u{7}".into()), ..gemini() }, &["llm.api_key", "header"]);
-    check(Options { api_key_file: words.clone(), ..gemini() }, &["llm.api_key and llm.api_key_file exclude"]);
+    check(endpoint(&format!("http:// me:{KEY}@ollama")), &["author.endpoint"]);
+    check(endpoint("http://ollama/v1?x=1"), &["author.endpoint", "after its path"]);
+    check(keyless(), &["author.api_key is missing", "author.api_key_file"]);
+    check(Options { api_key: Some("".into()), ..gemini() }, &["author.api_key", "empty"]);
+    check(Options { api_key: Some("s3cr3t-key\u{7}".into()), ..gemini() }, &["author.api_key", "header"]);
+    check(
+        Options { api_key_file: words.clone(), ..gemini() },
+        &["author.api_key and author.api_key_file exclude"],
+    );
     check(
         Options { api_key_file: missing.clone(), ..keyless() },
-        &["llm.api_key_file", "missing", "No such"],
+        &["author.api_key_file", "missing", "No such"],
     );
-    check(Options { api_key_file: empty, ..keyless() }, &["llm.api_key_file", "it is empty"]);
-    check(Options { api_key_file: large, ..keyless() }, &["llm.api_key_file", "larger than 1 MiB"]);
-    check(Options { ca_file: missing, ..gemini() }, &["llm.ca_file", "No such file"]);
-    check(Options { ca_file: words.clone(), ..gemini() }, &["llm.ca_file", "no certificate in PEM form"]);
-    check(Options { ca_file: words, ..endpoint("http://ollama") }, &["llm.ca_file", "not https"]);
+    check(Options { api_key_file: empty, ..keyless() }, &["author.api_key_file", "it is empty"]);
+    check(Options { api_key_file: large, ..keyless() }, &["author.api_key_file", "larger than 1 MiB"]);
+    check(Options { ca_file: missing, ..gemini() }, &["author.ca_file", "No such file"]);
+    check(Options { ca_file: words.clone(), ..gemini() }, &["author.ca_file", "no certificate in PEM form"]);
+    check(Options { ca_file: words, ..endpoint("http://ollama") }, &["author.ca_file", "not https"]);
     let wrong = Options {
         timeout: Period::ZERO,
         model: None,
@@ -99,7 +102,7 @@ fn faults_name_the_key() {
         api_key: Some("".into()),
         ..of(Provider::OpenAiCompatible)
     };
-    check(wrong, &["llm.timeout", "llm.model", "llm.endpoint", "llm.api_key"]);
+    check(wrong, &["time limit", "author.model", "author.endpoint", "author.api_key"]);
 }
 
 #[test]

@@ -165,7 +165,7 @@ async fn a_rotated_key_is_followed_and_none_is_sent_where_there_is_none() {
     ask().await.expect("an answer");
     std::fs::remove_file(&file).expect("removed");
     let failure = ask().await.expect_err("no key");
-    assert!(failure.is_transient() && failure.message().contains("llm.api_key_file"), "{failure}");
+    assert!(failure.is_transient() && failure.message().contains("author.api_key_file"), "{failure}");
     let keys: Vec<_> = server.requests().iter().map(|one| one.headers["x-api-key"].clone()).collect();
     assert_eq!(keys, ["first", "second"]);
 
