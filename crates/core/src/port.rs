@@ -99,7 +99,7 @@ pub trait PlanAuthor: Send + Sync {
     /// wait. After `Unknown` the call may have been charged.
     async fn answer(&self, prompt: &Prompt) -> Result<Answer, Failure>;
 
-    /// Provider and model, such as `gemini/gemini-2.5-flash`: what plans and the ledger name.
+    /// Provider and model, such as `gemini/gemini-3.8-flash`: what plans and the ledger name.
     fn name(&self) -> &str;
 }
 

@@ -11,6 +11,8 @@
 //!
 //! A cluster ends with its owner, however that ends; see `slot.rs`. [`Past`] is a Prometheus alone, with a history.
 //!
+//! [`ModelServer`] stands in for a provider of language models, and needs nothing installed.
+//!
 //! | variable | meaning |
 //! |---|---|
 //! | `CI` | a missing program fails the tests instead of skipping them |
@@ -24,6 +26,7 @@ mod existing;
 mod http;
 mod image;
 mod machine;
+mod model;
 mod past;
 mod pki;
 mod program;
@@ -33,6 +36,7 @@ mod wait;
 mod workload;
 
 pub use cluster::{Cluster, Options, for_test, shared};
+pub use model::{ModelEnding, ModelReply, ModelRequest, ModelServer, ModelText};
 pub use past::Past;
 pub use program::{Program, Tier};
 pub use tools::Missing;
