@@ -88,6 +88,8 @@ guards! {
         DisruptionBudget,
         /// When too much is unhealthy, the cause is elsewhere: only observing goes on.
         Storm,
+        /// While one workload after the other falls ill, it waits to see whether that becomes a storm.
+        GatheringStorm,
         /// While nothing can be measured, nothing is begun.
         Telemetry,
         /// Nothing is begun in a change freeze.

@@ -63,6 +63,9 @@ pub struct Options {
     /// A storm needs at least this many workloads with an open incident.
     pub storm_minimum: u32,
     /// A raised memory limit is never above this many times the limit before KubeWise's first raise, …
+    /// Once half of a storm came within this time, repairs wait until it has passed: the first workloads of a storm look
+    /// like troubles of their own. Zero for never.
+    pub storm_hold: Period,
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
@@ -90,6 +93,7 @@ impl Default for Options {
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
             freezes: Vec::new(),
+            storm_hold: Period::from_secs(30),
             guards: Guards::default(),
         }
     }
@@ -109,6 +113,8 @@ pub struct Surroundings {
     pub own_namespace: Option<String>,
     /// Who paused KubeWise, and why.
     pub paused: Option<String>,
+    /// When the open incidents of other workloads were opened.
+    pub other_openings: Vec<Timestamp>,
     /// What is wrong with the telemetry, if nothing can be measured.
     pub blind: Option<String>,
 }
@@ -190,7 +196,7 @@ impl<'a> Case<'a> {
     }
 
     fn disruption(&self) -> u32 {
-        self.steps.iter().map(|step| step.disruption).fold(0, u32::saturating_add)
+        kubewise_core::plan::disruption(self.steps)
     }
 }
 
@@ -237,6 +243,7 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::Freeze, freeze::freeze),
     (Guard::Pause, pace::pause),
     (Guard::PlanSize, shape::plan_size),
+    (Guard::GatheringStorm, pace::gathering_storm),
     (Guard::IrreversibleLast, shape::irreversible_last),
     (Guard::Lowering, intent::lowering),
 ];

@@ -85,6 +85,7 @@ pub(crate) fn surroundings(shared: &Shared, workload: &ObjectRef) -> Surrounding
         own_namespace: shared.own_namespace.clone(),
         paused: shared.paused().map(|pause| format!("by {}: {}", pause.by, pause.reason)),
         blind: shared.health.blind(shared.clock.now()),
+        other_openings: shared.incidents.openings_besides(workload),
     }
 }
 

@@ -14,7 +14,7 @@ use kubewise_core::incident::{Chapter, Incident, IncidentStatus, StoryEntry};
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{PlanStatus, RemediationPlan};
 use kubewise_core::record::Record;
-use kubewise_core::{Period, Timestamp};
+use kubewise_core::{ObjectRef, Period, Timestamp};
 use kubewise_detector::Change;
 use kubewise_remediation::planner::Decision;
 use kubewise_remediation::saga::Report;
@@ -466,6 +466,13 @@ impl Incidents {
     }
 
     fn change(&self, id: &IncidentId, change: impl FnOnce(&mut Entry)) {
+    /// When the incidents of other workloads were opened that are not over.
+    pub(crate) fn openings_besides(&self, workload: &ObjectRef) -> Vec<Timestamp> {
+        let entries = self.lock();
+        let others = entries.values().map(|entry| &entry.incident).filter(|one| one.workload != *workload);
+        others.map(|incident| incident.opened_at).collect()
+    }
+
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(id) else { return };
         let before = entry.incident.status;

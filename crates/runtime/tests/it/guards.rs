@@ -248,6 +248,42 @@ const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
+        guard: Guard::DisruptionBudget,
+        fault: "a repair of two disruptive steps runs, and another comes",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.world.add(Workload::stateful_set("shop", "db"));
+            stage.scene.policy.disruption_budget = 2;
+            for name in ["cart", OTHERS[0]] {
+                stage.scene.change(Change::Edit {
+                    object: deployment(name),
+                    manager: "kubectl-edit".into(),
+                    operations: vec![PatchOperation::Add {
+                        path: "/spec/strategy".into(),
+                        value: json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 1 } }),
+                    }],
+                });
+            }
+            stage.begin();
+            // The undo of a StatefulSet rolls out and evicts the stuck pod: two pods may be away at one time.
+            stage.scene.release(&Workload::stateful_set("shop", "db").object(), "2-crash");
+            stage.crash_on();
+            let opened: Vec<_> = in_time(&stage.scene);
+            let charged = |plan: &RemediationPlan| kubewise_core::plan::disruption(&plan.actions);
+            let (mut running, mut most) = (Vec::new(), 0);
+            for entry in &opened {
+                if let JournalBody::Opened { plan, .. } = &entry.body {
+                    running.push((entry.saga.clone(), charged(plan)));
+                } else if matches!(entry.body, JournalBody::Closed { .. }) {
+                    running.retain(|(saga, _)| *saga != entry.saga);
+                }
+                most = most.max(running.iter().map(|(_, pods)| pods).sum());
+            }
+            assert!(most > 1, "the repair of two steps is made: {most}");
+            safe(most <= 2, || format!("{most} pods might have been away at one time"))
+        },
+    },
+    Scenario {
         guard: Guard::Storm,
         fault: "a workload crashes after every other one",
         play: |guards| {
@@ -261,6 +297,25 @@ const SCENARIOS: &[Scenario] = &[
             stage.scene.pass(Period::from_mins(1));
             stage.crash_on();
             stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::GatheringStorm,
+        fault: "one workload after the other crashes, too few yet for a storm",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.policy.storm_minimum = 6;
+            stage.scene.policy.max_running = 6;
+            stage.begin();
+            for name in OTHERS.into_iter().chain(["cart"]) {
+                stage.scene.release(&deployment(name), "2-crash");
+                stage.scene.pass(Period::from_secs(6));
+            }
+            stage.scene.until("all of it is noticed", |scene| scene.incidents().len() == 6);
+            stage.scene.pass(Period::from_secs(5));
+            // The first two look like troubles of their own; the third makes it half of a storm.
+            let repaired = stage.scene.changes().len();
+            safe(repaired <= 2, || format!("{repaired} workloads were repaired before the storm was seen"))
         },
     },
     Scenario {
