@@ -96,6 +96,8 @@ guards! {
         Freeze,
         /// Nothing is begun while a person has paused KubeWise.
         Pause,
+        /// An action acts by itself only where it has proven itself, if autonomy is to be earned.
+        EarnedAutonomy,
         /// A plan is no longer than a person can read.
         PlanSize,
         /// What cannot be undone comes last, and once.

@@ -3,6 +3,7 @@
 //! Each rule is one function, and every rule is in one table (`RULES`). A rule says what it found, also when
 //! it finds nothing wrong: the plan keeps that as proof.
 
+pub mod autonomy;
 mod freeze;
 mod intent;
 mod limits;
@@ -62,15 +63,17 @@ pub struct Options {
     pub storm_share: f64,
     /// A storm needs at least this many workloads with an open incident.
     pub storm_minimum: u32,
-    /// A raised memory limit is never above this many times the limit before KubeWise's first raise, …
     /// Once half of a storm came within this time, repairs wait until it has passed: the first workloads of a storm look
     /// like troubles of their own. Zero for never.
     pub storm_hold: Period,
+    /// A raised memory limit is never above this many times the limit before KubeWise's first raise, …
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
     /// Times in which nothing is begun. What was begun goes on, and harm is undone.
     pub freezes: Vec<Freeze>,
+    /// Whether an action must prove itself on a class of workloads before it acts there by itself.
+    pub autonomy: autonomy::Options,
     /// All, except where a test took one out.
     #[serde(skip)]
     pub guards: Guards,
@@ -90,10 +93,11 @@ impl Default for Options {
             disruption_budget: 10,
             storm_share: 0.3,
             storm_minimum: 5,
+            storm_hold: Period::from_secs(30),
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
             freezes: Vec::new(),
-            storm_hold: Period::from_secs(30),
+            autonomy: autonomy::Options::default(),
             guards: Guards::default(),
         }
     }
@@ -109,12 +113,12 @@ pub struct Surroundings {
     pub disruption_in_use: u32,
     pub workloads: u32,
     pub workloads_with_incident: u32,
+    /// When the open incidents of other workloads were opened.
+    pub other_openings: Vec<Timestamp>,
     /// The namespace KubeWise itself runs in, if in the cluster.
     pub own_namespace: Option<String>,
     /// Who paused KubeWise, and why.
     pub paused: Option<String>,
-    /// When the open incidents of other workloads were opened.
-    pub other_openings: Vec<Timestamp>,
     /// What is wrong with the telemetry, if nothing can be measured.
     pub blind: Option<String>,
 }
@@ -239,11 +243,11 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::Concurrency, pace::concurrency),
     (Guard::DisruptionBudget, pace::disruption_budget),
     (Guard::Storm, pace::storm),
+    (Guard::GatheringStorm, pace::gathering_storm),
     (Guard::Telemetry, pace::telemetry),
     (Guard::Freeze, freeze::freeze),
     (Guard::Pause, pace::pause),
     (Guard::PlanSize, shape::plan_size),
-    (Guard::GatheringStorm, pace::gathering_storm),
     (Guard::IrreversibleLast, shape::irreversible_last),
     (Guard::Lowering, intent::lowering),
 ];

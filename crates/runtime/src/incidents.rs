@@ -388,7 +388,8 @@ impl Incidents {
                 self.change(&plan.incident, |entry| entry.incident.tell(now, chapter, text));
             }
             Report::Action(mut action) => {
-                if action.finished_at.is_some() {
+                // It is told again with its verdict and its end.
+                if action.finished_at.is_some() && action.verdict.is_none() && action.outcome.is_none() {
                     self.telemetry.action(&action.action.name, action.status == ActionStatus::Succeeded);
                 }
                 self.change(&plan.incident, |entry| {
@@ -465,7 +466,6 @@ impl Incidents {
         self.lock().values().filter(|entry| !entry.incident.status.is_closed()).count()
     }
 
-    fn change(&self, id: &IncidentId, change: impl FnOnce(&mut Entry)) {
     /// When the incidents of other workloads were opened that are not over.
     pub(crate) fn openings_besides(&self, workload: &ObjectRef) -> Vec<Timestamp> {
         let entries = self.lock();
@@ -473,6 +473,7 @@ impl Incidents {
         others.map(|incident| incident.opened_at).collect()
     }
 
+    fn change(&self, id: &IncidentId, change: impl FnOnce(&mut Entry)) {
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(id) else { return };
         let before = entry.incident.status;

@@ -6,7 +6,7 @@ use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::guard::proof::{Breach, Scenario, prove, safe};
 use kubewise_core::guard::{Guard, Guards, Place};
 use kubewise_core::incident::IncidentStatus;
-use kubewise_core::journal::{JournalBody, JournalEntry};
+use kubewise_core::journal::{JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::{Action, FieldChange, Mode, Operation, PlanStatus, RemediationPlan, Verdict};
 use kubewise_core::port::{Control, RecordStore};
 use kubewise_core::record::{Extra, Record, SchemaVersion};
@@ -358,6 +358,35 @@ const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
+        guard: Guard::EarnedAutonomy,
+        fault: "a workload crashes, and the undo never was approved there before",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.policy.autonomy.enabled = true;
+            stage.crash();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::EarnedAutonomy,
+        fault: "the undo helped twenty times in the namespace, and did harm the last time",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.policy.autonomy.enabled = true;
+            stage.begin();
+            for days in 1..=21 {
+                let done = stage.did("RolloutUndo", Period::from_mins(days * 24 * 60), Vec::new());
+                let harmed = days == 1;
+                let verdict = Some(if harmed { Verdict::Worse } else { Verdict::Improved });
+                let outcome = Some(if harmed { Outcome::RolledBack } else { Outcome::Succeeded });
+                let workload = deployment(OTHERS[0]);
+                stage.save(Record::Action(ExecutedActionRecord { verdict, outcome, workload, ..done }));
+            }
+            stage.crash_on();
+            stage.untouched()
+        },
+    },
+    Scenario {
         guard: Guard::PlanSize,
         fault: "a stored plan was altered to have eleven steps",
         play: |guards| altered(guards, |plan, _| plan.actions = vec![plan.actions[0].clone(); 11]),
@@ -543,6 +572,7 @@ impl Stage {
             status: ActionStatus::Succeeded,
             detail: "done".into(),
             verdict: None,
+            outcome: None,
             started_at: time,
             finished_at: Some(time),
             extra: Extra::new(),
