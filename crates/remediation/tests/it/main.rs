@@ -5,6 +5,8 @@ mod actions;
 #[cfg(test)]
 mod autonomy;
 #[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile;
