@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use kubewise_core::autonomy::AutonomyReport;
 use kubewise_core::health::{ComponentHealth, HealthStatus, Status};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -108,6 +109,19 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             "The effective configuration, secrets masked.",
             vec![Answer::json::<Value>(200)],
         ),
+        Endpoint {
+            problems: &[500, 503],
+            ..plain(
+                "/api/v1/autonomy",
+                Guard::Read,
+                get(async |State(api): State<Api>| -> Result<_, Problem> {
+                    Ok(Json(api.introspection.autonomy().await?))
+                }),
+                "getAutonomy",
+                "How far each action is trusted with each class of workloads, and why.",
+                vec![Answer::json::<AutonomyReport>(200)],
+            )
+        },
         plain(
             "/api/v1/status",
             Guard::Read,

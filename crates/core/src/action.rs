@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ActionId, AnomalyId, IncidentId, PlanId, SagaId};
+use crate::journal::Outcome;
 use crate::object::ObjectRef;
 use crate::plan::{Action, FieldChange, Verdict};
 use crate::record::{Extra, SchemaVersion};
@@ -39,6 +40,9 @@ pub struct ExecutedActionRecord {
     pub detail: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// How its saga ended; `None` while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     pub started_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,

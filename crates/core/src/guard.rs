@@ -88,12 +88,16 @@ guards! {
         DisruptionBudget,
         /// When too much is unhealthy, the cause is elsewhere: only observing goes on.
         Storm,
+        /// While one workload after the other falls ill, it waits to see whether that becomes a storm.
+        GatheringStorm,
         /// While nothing can be measured, nothing is begun.
         Telemetry,
         /// Nothing is begun in a change freeze.
         Freeze,
         /// Nothing is begun while a person has paused KubeWise.
         Pause,
+        /// An action acts by itself only where it has proven itself, if autonomy is to be earned.
+        EarnedAutonomy,
         /// A plan is no longer than a person can read.
         PlanSize,
         /// What cannot be undone comes last, and once.

@@ -2,12 +2,13 @@
 //!
 //! Words are plain values: what is measured ([`metric`]), what Kubernetes says ([`event`], [`state`]),
 //! what was noticed ([`anomaly`], [`incident`]) and what people say of it ([`feedback`]), what a model is asked
-//! ([`author`]), what shall be done ([`plan`], [`request`]), what was done ([`journal`], [`action`]). [`port`] holds the traits behind which everything outside the process lives.
+//! ([`author`]), what shall be done ([`plan`], [`request`]), what was done ([`journal`], [`action`]), what was earned by it ([`autonomy`]). [`port`] holds the traits behind which everything outside the process lives.
 //! Nothing here performs I/O, reads a clock or draws a random number.
 
 pub mod action;
 pub mod anomaly;
 pub mod author;
+pub mod autonomy;
 pub mod document;
 pub mod event;
 pub mod failure;

@@ -106,6 +106,12 @@ pub struct PlanStep {
     pub disruption: u32,
 }
 
+/// Pods that steps may make unavailable at one time. A step begins when the one before is done, which is before the
+/// rollout that it set off has ended, so they add up.
+pub fn disruption(steps: &[PlanStep]) -> u32 {
+    steps.iter().map(|step| step.disruption).fold(0, u32::saturating_add)
+}
+
 /// An action of the registry with its parameters, as a playbook or a person names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {

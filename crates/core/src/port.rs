@@ -11,6 +11,7 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 
 use crate::author::{Answer, Prompt};
+use crate::autonomy::AutonomyReport;
 use crate::document::Document;
 use crate::event::{EventRecord, EventType};
 use crate::failure::Failure;
@@ -205,4 +206,7 @@ pub trait Introspection: Send + Sync {
 
     /// The effective configuration with secrets masked.
     fn configuration(&self) -> serde_json::Value;
+
+    /// How far each action type that was ever done is trusted, read from the records.
+    async fn autonomy(&self) -> Result<AutonomyReport, Failure>;
 }

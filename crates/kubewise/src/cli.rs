@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Pause(PauseArgs),
     /// Take the pause back
     Resume(ClientArgs),
+    /// Show how far each action is trusted with each class of workloads, and what comes next
+    Autonomy(ClientArgs),
     /// Check, try and explain playbooks; touches no cluster
     #[command(subcommand)]
     Playbook(PlaybookCommand),

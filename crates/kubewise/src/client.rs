@@ -24,6 +24,11 @@ pub(crate) async fn status(args: &ClientArgs) -> Result<()> {
     print(args.output, &status, table::status)
 }
 
+pub(crate) async fn autonomy(args: &ClientArgs) -> Result<()> {
+    let report = Api::new(args)?.get("/api/v1/autonomy", &[]).await?;
+    print(args.output, &report, table::autonomy)
+}
+
 /// Lists records of a collection, or shows one.
 pub(crate) async fn records(collection: &'static str, args: &RecordArgs) -> Result<()> {
     if let Some(RecordCommand::Show { id, client }) = &args.show {

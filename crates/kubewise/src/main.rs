@@ -70,6 +70,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Feedback(args) => executor()?.block_on(client::feedback(&args))?,
         Command::Suppressions(args) => executor()?.block_on(client::suppressions(&args))?,
         Command::Reject(args) => executor()?.block_on(client::reject(&args))?,
+        Command::Autonomy(args) => executor()?.block_on(client::autonomy(&args))?,
         Command::Pause(args) => executor()?.block_on(client::pause(&args))?,
         Command::Resume(args) => executor()?.block_on(client::resume(&args))?,
     }

@@ -46,6 +46,8 @@ pub struct Evidence {
     pub healthy: Vec<HealthyRevision>,
     /// What KubeWise did to the workload before, newest first.
     pub history: Vec<ExecutedActionRecord>,
+    /// What it did to workloads of the namespace; empty where autonomy need not be earned.
+    pub precedents: Vec<ExecutedActionRecord>,
     /// Recent samples of the workload and its pods, oldest first.
     pub samples: Vec<NormalizedMetric>,
     pub logs: Vec<LogExcerpt>,
@@ -150,6 +152,7 @@ impl Evidence {
             events: Vec::new(),
             healthy: Vec::new(),
             history: Vec::new(),
+            precedents: Vec::new(),
             samples: Vec::new(),
             logs: Vec::new(),
             taken_at,

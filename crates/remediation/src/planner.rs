@@ -17,7 +17,7 @@ use crate::action::Premise;
 use crate::evidence::Evidence;
 use crate::facts::Facts;
 use crate::playbook::{Candidate, Playbook, Playbooks, Scope};
-use crate::policy::{self, Case, Options, Refusal, Surroundings, effective_mode};
+use crate::policy::{self, Case, Options, Refusal, Surroundings, autonomy, effective_mode};
 use crate::revision::Revisions;
 
 /// How soon a workload whose controller lags behind its spec is looked at again.
@@ -108,11 +108,15 @@ pub fn recheck(
         }
     }
     // A person may lower the mode at any time; approval by a person stands above the mode, observe does not.
-    let mode = effective_mode(options, workload, fresh.namespace.as_ref());
+    let allowed = effective_mode(options, workload, fresh.namespace.as_ref());
+    let (mode, earned) = autonomy::lowered(allowed, &plan.actions, fresh, options, now);
     let observes = mode == Mode::Observe && options.guards.stands(Guard::Observe);
     let undecided = mode == Mode::Propose && plan.decided_by.is_none();
     if observes || (undecided && options.guards.stands(Guard::Approval)) {
-        return refuse("Mode", format!("the mode of {} is {mode} now", plan.workload));
+        return match earned.filter(|_| mode < allowed) {
+            Some(earned) => refuse(&earned.rule, earned.finding),
+            None => refuse("Mode", format!("the mode of {} is {mode} now", plan.workload)),
+        };
     }
     let revisions = Revisions::of(fresh);
     // Before the first step the plan is judged as the whole that it is.
@@ -274,8 +278,10 @@ impl Maker<'_> {
     }
 
     fn act(&self, playbook: &Playbook, scope: &Scope, allowed: Allowed) -> RemediationPlan {
-        let mode = effective_mode(self.options, self.workload, self.evidence.namespace.as_ref())
+        let allowed_mode = effective_mode(self.options, self.workload, self.evidence.namespace.as_ref())
             .min(playbook.max_mode);
+        let (mode, earned) =
+            autonomy::lowered(allowed_mode, &allowed.steps, self.evidence, self.options, self.now);
         let status = match mode {
             Mode::Observe if self.options.guards.stands(Guard::Observe) => PlanStatus::Observed,
             Mode::Propose if self.options.guards.stands(Guard::Approval) => PlanStatus::Proposed,
@@ -287,7 +293,7 @@ impl Maker<'_> {
             id: allowed.id,
             reasoning,
             disposition: Disposition::Act,
-            safety_constraints: allowed.constraints,
+            safety_constraints: allowed.constraints.into_iter().chain(earned).collect(),
             actions: allowed.steps,
             mode,
             status,

@@ -3,6 +3,7 @@
 //! Each rule is one function, and every rule is in one table (`RULES`). A rule says what it found, also when
 //! it finds nothing wrong: the plan keeps that as proof.
 
+pub mod autonomy;
 mod freeze;
 mod intent;
 mod limits;
@@ -62,12 +63,17 @@ pub struct Options {
     pub storm_share: f64,
     /// A storm needs at least this many workloads with an open incident.
     pub storm_minimum: u32,
+    /// Once half of a storm came within this time, repairs wait until it has passed: the first workloads of a storm look
+    /// like troubles of their own. Zero for never.
+    pub storm_hold: Period,
     /// A raised memory limit is never above this many times the limit before KubeWise's first raise, …
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
     /// Times in which nothing is begun. What was begun goes on, and harm is undone.
     pub freezes: Vec<Freeze>,
+    /// Whether an action must prove itself on a class of workloads before it acts there by itself.
+    pub autonomy: autonomy::Options,
     /// All, except where a test took one out.
     #[serde(skip)]
     pub guards: Guards,
@@ -87,9 +93,11 @@ impl Default for Options {
             disruption_budget: 10,
             storm_share: 0.3,
             storm_minimum: 5,
+            storm_hold: Period::from_secs(30),
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
             freezes: Vec::new(),
+            autonomy: autonomy::Options::default(),
             guards: Guards::default(),
         }
     }
@@ -105,6 +113,8 @@ pub struct Surroundings {
     pub disruption_in_use: u32,
     pub workloads: u32,
     pub workloads_with_incident: u32,
+    /// When the open incidents of other workloads were opened.
+    pub other_openings: Vec<Timestamp>,
     /// The namespace KubeWise itself runs in, if in the cluster.
     pub own_namespace: Option<String>,
     /// Who paused KubeWise, and why.
@@ -190,7 +200,7 @@ impl<'a> Case<'a> {
     }
 
     fn disruption(&self) -> u32 {
-        self.steps.iter().map(|step| step.disruption).fold(0, u32::saturating_add)
+        kubewise_core::plan::disruption(self.steps)
     }
 }
 
@@ -233,6 +243,7 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::Concurrency, pace::concurrency),
     (Guard::DisruptionBudget, pace::disruption_budget),
     (Guard::Storm, pace::storm),
+    (Guard::GatheringStorm, pace::gathering_storm),
     (Guard::Telemetry, pace::telemetry),
     (Guard::Freeze, freeze::freeze),
     (Guard::Pause, pace::pause),

@@ -9,7 +9,7 @@ use kubewise_core::guard::Guard;
 use kubewise_core::id::SagaId;
 use kubewise_core::incident::Chapter;
 use kubewise_core::journal::{Epoch, Outcome};
-use kubewise_core::plan::RemediationPlan;
+use kubewise_core::plan::{RemediationPlan, disruption};
 use kubewise_core::{Failure, Period};
 use kubewise_remediation::planner;
 use kubewise_remediation::saga::{Effect, Input, Report, Saga};
@@ -149,7 +149,7 @@ fn start(shared: &Shared, saga: &Saga) {
         saga: saga.id().clone(),
         workload: plan.workload.clone(),
         locks: saga.locks().to_vec(),
-        disruption: plan.actions.iter().map(|step| step.disruption).max().unwrap_or(0),
+        disruption: disruption(&plan.actions),
     });
     shared.incidents.saga_runs(plan, shared.clock.now());
 }

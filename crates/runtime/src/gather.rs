@@ -10,13 +10,15 @@ use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
 use kubewise_core::{Failure, Kind, ObjectRef};
 use kubewise_remediation::evidence::{self, Evidence, LogExcerpt};
-use kubewise_remediation::policy::Surroundings;
+use kubewise_remediation::policy::{Surroundings, autonomy};
 use kubewise_remediation::verify;
 
 use crate::runtime::Shared;
 
 /// The newest Events and records of a workload that evidence may hold.
 const RECORDS: usize = 100;
+/// Of action records in the report on autonomy: 10,000, of which each is about 2 KB.
+const MOST_PAGES: usize = 20;
 
 /// Everything known about an incident now. `logs` only where a person or a model shall read them.
 pub(crate) async fn evidence(
@@ -45,6 +47,7 @@ pub(crate) async fn evidence(
     evidence.events = events(shared, &workload).await?;
     evidence.healthy = revisions(shared, &workload).await?;
     evidence.history = actions(shared, &workload).await?;
+    evidence.precedents = precedents(shared, &workload).await?;
     evidence.samples = shared.recent.of(&workload);
     if logs {
         for (pod, container, previous) in evidence.wanted_logs() {
@@ -82,6 +85,7 @@ pub(crate) fn surroundings(shared: &Shared, workload: &ObjectRef) -> Surrounding
         disruption_in_use: others.iter().map(|saga| saga.disruption).sum(),
         workloads: shared.health.workloads() as u32,
         workloads_with_incident: shared.health.workloads_with_incident() as u32,
+        other_openings: shared.incidents.openings_besides(workload),
         own_namespace: shared.own_namespace.clone(),
         paused: shared.paused().map(|pause| format!("by {}: {}", pause.by, pause.reason)),
         blind: shared.health.blind(shared.clock.now()),
@@ -112,6 +116,40 @@ async fn actions(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ExecutedAc
         .into_iter()
         .filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None })
         .collect())
+}
+
+/// What was done in the workload's namespace, as far as trust counts it.
+async fn precedents(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ExecutedActionRecord>, Failure> {
+    if !shared.policy.autonomy.enabled {
+        return Ok(Vec::new());
+    }
+    let namespace = workload.namespace.as_deref().map(Into::into);
+    let query = RecordQuery { namespace, limit: autonomy::RECORDS, ..RecordQuery::of(RecordKind::Action) };
+    let found = shared.ports.store.find(&query).await?.records;
+    Ok(found
+        .into_iter()
+        .filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None })
+        .collect())
+}
+
+/// Every act that trust is computed from, newest first; at most so many that a person waits for it no longer than for
+/// any other answer.
+pub(crate) async fn acts(shared: &Shared) -> Result<Vec<ExecutedActionRecord>, Failure> {
+    let mut query = RecordQuery::of(RecordKind::Action);
+    let mut acts = Vec::new();
+    for _ in 0..MOST_PAGES {
+        let page = shared.ports.store.find(&query).await?;
+        acts.extend(
+            page.records
+                .into_iter()
+                .filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None }),
+        );
+        query.cursor = page.next;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    Ok(acts)
 }
 
 async fn records(shared: &Shared, kind: RecordKind, workload: &ObjectRef) -> Result<Vec<Record>, Failure> {

@@ -14,7 +14,7 @@ use kubewise_core::incident::{Chapter, Incident, IncidentStatus, StoryEntry};
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{PlanStatus, RemediationPlan};
 use kubewise_core::record::Record;
-use kubewise_core::{Period, Timestamp};
+use kubewise_core::{ObjectRef, Period, Timestamp};
 use kubewise_detector::Change;
 use kubewise_remediation::planner::Decision;
 use kubewise_remediation::saga::Report;
@@ -388,7 +388,8 @@ impl Incidents {
                 self.change(&plan.incident, |entry| entry.incident.tell(now, chapter, text));
             }
             Report::Action(mut action) => {
-                if action.finished_at.is_some() {
+                // It is told again with its verdict and its end.
+                if action.finished_at.is_some() && action.verdict.is_none() && action.outcome.is_none() {
                     self.telemetry.action(&action.action.name, action.status == ActionStatus::Succeeded);
                 }
                 self.change(&plan.incident, |entry| {
@@ -463,6 +464,13 @@ impl Incidents {
     /// Entries that are not closed.
     pub(crate) fn open(&self) -> usize {
         self.lock().values().filter(|entry| !entry.incident.status.is_closed()).count()
+    }
+
+    /// When the incidents of other workloads were opened that are not over.
+    pub(crate) fn openings_besides(&self, workload: &ObjectRef) -> Vec<Timestamp> {
+        let entries = self.lock();
+        let others = entries.values().map(|entry| &entry.incident).filter(|one| one.workload != *workload);
+        others.map(|incident| incident.opened_at).collect()
     }
 
     fn change(&self, id: &IncidentId, change: impl FnOnce(&mut Entry)) {

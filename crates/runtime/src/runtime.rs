@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kubewise_core::anomaly::AnomalyStatus;
+use kubewise_core::autonomy::AutonomyReport;
 use kubewise_core::failure::{Failure, Rejection};
 use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{HealthReport, QueueStatus, Status};
@@ -36,7 +37,7 @@ use crate::queue::SampleQueue;
 use crate::recent::Recent;
 use crate::shutdown::Phases;
 use crate::telemetry::Telemetry;
-use crate::{collect, detect, execute, feedback, plan};
+use crate::{collect, detect, execute, feedback, gather, plan};
 
 /// Between removals of what is older than the retention.
 const PURGE_EVERY: Period = Period::from_mins(60);
@@ -299,6 +300,7 @@ impl Control for Handle {
     }
 }
 
+#[async_trait]
 impl Introspection for Handle {
     fn health(&self) -> HealthReport {
         self.shared.health.report(self.shared.clock.now())
@@ -345,6 +347,12 @@ impl Introspection for Handle {
 
     fn configuration(&self) -> serde_json::Value {
         self.shared.configuration.clone()
+    }
+
+    async fn autonomy(&self) -> Result<AutonomyReport, Failure> {
+        let shared = &self.shared;
+        let acts = gather::acts(shared).await?;
+        Ok(policy::autonomy::report(&acts, &shared.policy, shared.clock.now()))
     }
 }
 

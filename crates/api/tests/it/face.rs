@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use kubewise_api::{Api, Options, router};
+use kubewise_core::autonomy::AutonomyReport;
 use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{
     ComponentHealth, HealthReport, HealthStatus, LeadershipStatus, QueryStatus, Status,
@@ -279,6 +280,15 @@ impl Introspection for World {
 
     fn configuration(&self) -> Value {
         json!({ "api": { "token": "***" } })
+    }
+
+    async fn autonomy(&self) -> Result<AutonomyReport, Failure> {
+        self.answer().await?;
+        let trust = json!({
+            "action": "RolloutUndo", "class": { "kind": "Deployment", "namespace": "shop" }, "level": "approve",
+            "mode": "propose", "successes": 4, "failures": 0, "bound": 0.6, "next": "6 more verified successes",
+        });
+        Ok(AutonomyReport { enabled: true, items: vec![serde_json::from_value(trust).unwrap()] })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Health, readiness, metrics, status and configuration.
 
+use kubewise_core::Failure;
 use kubewise_core::health::HealthStatus;
 use serde_json::Value;
 
@@ -56,4 +57,17 @@ async fn status_and_configuration_are_given_as_the_runtime_has_them() {
     let face = World::default().local(None);
     assert_eq!(face.get("/api/v1/status").await.json()["queries"][0]["name"], "restarts");
     assert_eq!(face.get("/api/v1/config").await.json()["api"]["token"], Value::from("***"));
+}
+
+#[tokio::test]
+async fn autonomy_tells_what_was_earned_and_what_comes_next() {
+    let face = World::default().local(None);
+    let report = face.get("/api/v1/autonomy").await.json();
+    assert_eq!(report["enabled"], true);
+    let earned = &report["items"][0];
+    assert_eq!((&earned["level"], &earned["mode"]), (&"approve".into(), &"propose".into()));
+    assert_eq!((&earned["class"]["namespace"], &earned["successes"]), (&"shop".into(), &4.into()));
+    *face.world.store_failure.lock().unwrap() =
+        Some(Failure::Unavailable { message: "the disk is full".into() });
+    assert!(face.get("/api/v1/autonomy").await.problem(503).contains("the disk is full"));
 }

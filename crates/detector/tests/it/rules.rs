@@ -245,3 +245,27 @@ fn an_event_tells_that_a_stateful_set_cannot_create_pods() {
     scene.pass(20);
     assert_eq!(scene.reasons(), ["FailedCreate"]);
 }
+
+#[test]
+fn a_pod_that_nobody_owns_is_its_own_workload() {
+    let mut scene = Scene::new();
+    let bare = pod("cart", 1, 0).with("metadata/ownerReferences", json!([]));
+    scene.apply([waiting(bare, "CrashLoopBackOff")]);
+    scene.pass(120);
+    let workloads: Vec<_> = scene.incidents().iter().map(|incident| incident.workload.clone()).collect();
+    assert_eq!(workloads, [reference(Kind::Pod, "cart-r1-0")]);
+}
+
+#[test]
+fn owners_that_own_each_other_hold_nothing_up_and_are_one_incident() {
+    let owned_by = |name: &str| json!([{ "kind": "ReplicaSet", "name": name, "uid": format!("ReplicaSet-{name}"), "controller": true }]);
+    let mut scene = Scene::new();
+    scene.apply([
+        replica_set("a", 1, 2, 0).with("metadata/ownerReferences", owned_by("b-r1")),
+        replica_set("b", 1, 2, 0).with("metadata/ownerReferences", owned_by("a-r1")),
+    ]);
+    scene.apply((0..2).map(|number| waiting(pod("a", 1, number), "CrashLoopBackOff")));
+    scene.pass(120);
+    assert!(scene.reasons().contains(&"CrashLoopBackOff"), "{:?}", scene.reasons());
+    assert_eq!(scene.incidents().len(), 1, "{:#?}", scene.incidents());
+}

@@ -33,6 +33,16 @@ fn columns(collection: &str) -> &'static [(&'static str, Cell)] {
             ("AGE", Cell::Age("/createdAt")),
             ("REASONING", Cell::Text("/reasoning")),
         ],
+        "trust" => &[
+            ("ACTION", Cell::Text("/action")),
+            ("CLASS", Cell::Object("/class")),
+            ("LEVEL", Cell::Text("/level")),
+            ("MODE", Cell::Text("/mode")),
+            ("SUCCESSES", Cell::Text("/successes")),
+            ("FAILURES", Cell::Text("/failures")),
+            ("BOUND", Cell::Text("/bound")),
+            ("NEXT", Cell::Text("/next")),
+        ],
         "suppressions" => &[
             ("ID", Cell::Text("/id")),
             ("WORKLOAD", Cell::Object("/workload")),
@@ -87,6 +97,20 @@ pub(crate) fn list(collection: &str, page: &Value) -> String {
     let more = page.get("next").is_some_and(|next| !next.is_null());
     let hint = if more { "\n(there are more; raise --limit)" } else { "" };
     format!("{}{hint}", trimmed(&table))
+}
+
+/// What was earned, and whether it counts.
+pub(crate) fn autonomy(report: &Value) -> String {
+    let nothing = report["items"].as_array().is_none_or(Vec::is_empty);
+    let mut text = if nothing {
+        "Nothing was done yet that trust could rest on.".to_owned()
+    } else {
+        list("trust", report)
+    };
+    if report["enabled"] != Value::Bool(true) {
+        text.push_str("\n(policy.autonomy.enabled is off: the mode alone decides, whatever was earned)");
+    }
+    text
 }
 
 /// One record: its columns, and for an incident the story.
@@ -239,3 +263,6 @@ fn trimmed(table: &Table) -> String {
     let line = |line: &str| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned();
     table.to_string().lines().map(line).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,18 +125,37 @@ impl Pod {
 
 impl Container {
     fn of(spec: &Value) -> Self {
-        let amount = |section: &str, resource: &str| {
-            let value = spec.pointer(&format!("/resources/{section}/{resource}"))?;
-            value.as_f64().or_else(|| quantity::parse(value.as_str()?))
-        };
-        let limits = RESOURCES.map(|resource| amount("limits", resource));
-        let mut requests = RESOURCES.map(|resource| amount("requests", resource));
-        for (request, limit) in requests.iter_mut().zip(limits) {
-            *request = request.or(limit); // what the API server does
-        }
+        let (limits, requests) = amounts(spec);
         let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().into();
         Container { name, limits, requests }
     }
+}
+
+/// What the scheduler sets aside for a pod, as [`Pod::requests`], without taking it apart: a cluster has many.
+pub(super) fn set_aside(pod: &Value) -> [f64; 2] {
+    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+    containers
+        .into_iter()
+        .flatten()
+        .map(|container| amounts(container).1)
+        .fold([0.0; 2], |sum, requests| [0, 1].map(|index| sum[index] + requests[index].unwrap_or(0.0)))
+}
+
+/// Limits and requests of a container.
+fn amounts(container: &Value) -> ([Option<f64>; 2], [Option<f64>; 2]) {
+    let resources = container.get("resources");
+    let of = |section: &str| {
+        let section = resources.and_then(|resources| resources.get(section));
+        RESOURCES.map(|resource| {
+            let value = section?.get(resource)?;
+            value.as_f64().or_else(|| quantity::parse(value.as_str()?))
+        })
+    };
+    let (limits, mut requests) = (of("limits"), of("requests"));
+    for (request, limit) in requests.iter_mut().zip(limits) {
+        *request = request.or(limit); // what the API server does
+    }
+    (limits, requests)
 }
 
 pub(super) fn replicas(workload: &Value) -> u32 {

@@ -131,12 +131,29 @@ pub(super) fn pause(case: &Case<'_>) -> Finding {
 
 pub(super) fn storm(case: &Case<'_>) -> Finding {
     let (all, ill) = (case.surroundings.workloads, case.surroundings.workloads_with_incident);
-    let share = f64::from(ill) / f64::from(all.max(1));
-    if ill >= case.options.storm_minimum && share >= case.options.storm_share {
+    if is_storm(case, ill) {
         return not_before(
             LOOK_AGAIN.after(case.now),
             format!("{ill} of {all} workloads have an incident: the cause is elsewhere"),
         );
     }
     Ok(format!("{ill} of {all} workloads have an incident"))
+}
+
+/// The first workloads of a storm look like troubles of their own, and would be repaired one by one until it has its
+/// size. So once half of it came within the hold, each repair waits until the hold has passed without such a row.
+pub(super) fn gathering_storm(case: &Case<'_>) -> Finding {
+    let hold = case.options.storm_hold;
+    let opened = case.surroundings.other_openings.iter().filter(|opened| hold.after(**opened) > case.now);
+    let (others, newest) = (opened.clone().count() as u32, opened.max());
+    if let Some(newest) = newest.filter(|_| is_storm(case, 2 * (others + 1))) {
+        let finding = format!("{others} more workloads fell ill within {hold}: it may become a storm");
+        return not_before(hold.after(*newest), finding);
+    }
+    Ok(format!("{others} more workloads fell ill within {hold}"))
+}
+
+fn is_storm(case: &Case<'_>, ill: u32) -> bool {
+    let share = f64::from(ill) / f64::from(case.surroundings.workloads.max(1));
+    ill >= case.options.storm_minimum && share >= case.options.storm_share
 }

@@ -10,7 +10,7 @@ use kubewise_core::state::condition;
 use kubewise_core::{Kind, quantity};
 use serde_json::Value;
 
-use super::limits::{Growth, Pod};
+use super::limits::{Growth, set_aside};
 use super::{Case, Finding, never};
 use crate::action::TEMPLATE;
 
@@ -36,10 +36,10 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     }
     for pod in all_pods.iter().filter(|pod| is_alive(pod)) {
         if let Some(free) = pod.text("/spec/nodeName").and_then(|node| nodes.get_mut(node)) {
-            take(free, weight(&Pod::of(Some(&pod.0))));
+            take(free, weight(set_aside(&pod.0)));
         }
     }
-    let weight_after = weight(&growth.after);
+    let weight_after = weight(growth.after.requests());
     let total = growth.replicas_after;
     let mut placed = 0;
     let in_place = case.object.kind == Kind::DaemonSet;
@@ -60,7 +60,7 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     if case.changes_template() {
         for pod in case.evidence.pods.iter().filter(|pod| is_alive(pod)) {
             let node = pod.text("/spec/nodeName").unwrap_or_default();
-            let weight_before = weight(&Pod::of(Some(&pod.0)));
+            let weight_before = weight(set_aside(&pod.0));
             let mut there = nodes.get_mut(node);
             if let Some(free) = &mut there {
                 give_back(free, weight_before);
@@ -92,8 +92,7 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     Ok(format!("{} nodes have room for every pod, surge included", nodes.len()))
 }
 
-fn weight(pod: &Pod) -> Free {
-    let [memory, cpu] = pod.requests();
+fn weight([memory, cpu]: [f64; 2]) -> Free {
     [memory, cpu, 1.0]
 }
 

@@ -206,6 +206,11 @@ impl Progress {
             }
             JournalBody::Closed { outcome, reason } => {
                 self.outcome = Some((*outcome, reason.clone()));
+                for record in self.steps.iter_mut().flat_map(|step| [&mut step.act, &mut step.undo]).flatten()
+                {
+                    record.outcome = Some(*outcome);
+                    told.push(Report::Action(Box::new(record.clone())));
+                }
                 told.push(Report::Finished { outcome: *outcome, reason: reason.clone() });
                 Rest::Closed
             }
@@ -322,6 +327,7 @@ fn record(
         status: ActionStatus::Started,
         detail: String::new(),
         verdict: None,
+        outcome: None,
         started_at: time,
         finished_at: None,
         extra: Extra::new(),

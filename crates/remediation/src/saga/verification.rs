@@ -6,7 +6,7 @@
 
 use kubewise_core::guard::Guard;
 use kubewise_core::journal::{JournalBody, Outcome, VerificationPhase};
-use kubewise_core::plan::{Indicators, Verdict};
+use kubewise_core::plan::{self, Indicators, Verdict};
 use kubewise_core::{Failure, Period, Timestamp};
 
 use super::{Next, Saga};
@@ -47,7 +47,7 @@ impl Saga {
                     previous: self.watch.previous.as_ref(),
                     acted_at,
                     guards: self.guards,
-                    disruption: self.plan.actions.iter().map(|step| step.disruption).max().unwrap_or(0),
+                    disruption: plan::disruption(&self.plan.actions),
                     patient_until: Period::from(half).after(acted_at),
                 };
                 let judgement = verify::judge(&measured, &standard);

@@ -343,6 +343,7 @@ impl World {
                 status: ActionStatus::Succeeded,
                 detail: "done".into(),
                 verdict: None,
+                outcome: None,
                 started_at: at(when),
                 finished_at: Some(at(when)),
                 extra: Extra::new(),

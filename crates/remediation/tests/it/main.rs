@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod autonomy;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile;

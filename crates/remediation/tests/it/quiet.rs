@@ -36,6 +36,7 @@ const STILL: &[(&str, Change)] = &[
     ("Telemetry", |w| w.surroundings.blind = Some("no query is answered".into())),
     ("Cooldown", |w| w.did("ScaleWorkload", "11:59:00", json!({}), Vec::new())),
     ("Storm", |w| w.surroundings.workloads_with_incident = 19),
+    ("GatheringStorm", |w| w.surroundings.other_openings = vec![now(), now()]),
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! Each rule, tripped by what it guards against and passed by what it does not.
 
+use kubewise_core::Period;
 use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
 use kubewise_core::plan::{FieldChange, Operation};
@@ -482,6 +483,35 @@ fn the_cluster_is_repaired_a_little_at_a_time() {
         assert_eq!(line(&world.decide()), expect, "{in_use} of {budget}");
     }
     check(
+        "GatheringStorm",
+        crash_loop,
+        &[
+            (
+                "two more just now",
+                |w| w.surroundings.other_openings = vec![at("11:59:45"), at("11:59:50")],
+                true,
+            ),
+            ("one more", |w| w.surroundings.other_openings = vec![at("11:59:50")], false),
+            (
+                "two more of many workloads",
+                |w| {
+                    w.surroundings.other_openings = vec![at("11:59:45"), at("11:59:50")];
+                    w.surroundings.workloads = 200;
+                },
+                false,
+            ),
+            ("long ago", |w| w.surroundings.other_openings = vec![at("11:59:00"), at("11:59:50")], false),
+            (
+                "never",
+                |w| {
+                    w.surroundings.other_openings = vec![now(); 9];
+                    w.options.storm_hold = Period::ZERO;
+                },
+                false,
+            ),
+        ],
+    );
+    check(
         "Storm",
         crash_loop,
         &[
@@ -574,7 +604,7 @@ fn a_plan_is_held_against_everything_again_before_each_step() {
 fn every_rule_is_kept_in_the_plan_as_proof() {
     let plan = crash_loop().plan();
     let rules: Vec<_> = plan.safety_constraints.iter().map(|constraint| constraint.rule.as_str()).collect();
-    assert_eq!(rules.len(), 23);
+    assert_eq!(rules.len(), 24);
     assert!(plan.safety_constraints.iter().all(|constraint| !constraint.finding.is_empty()));
     let mut refused = crash_loop();
     refused.annotate("meta.helm.sh/release-name", "cart");

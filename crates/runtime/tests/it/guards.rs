@@ -6,7 +6,7 @@ use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::guard::proof::{Breach, Scenario, prove, safe};
 use kubewise_core::guard::{Guard, Guards, Place};
 use kubewise_core::incident::IncidentStatus;
-use kubewise_core::journal::{JournalBody, JournalEntry};
+use kubewise_core::journal::{JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::{Action, FieldChange, Mode, Operation, PlanStatus, RemediationPlan, Verdict};
 use kubewise_core::port::{Control, RecordStore};
 use kubewise_core::record::{Extra, Record, SchemaVersion};
@@ -248,6 +248,42 @@ const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
+        guard: Guard::DisruptionBudget,
+        fault: "a repair of two disruptive steps runs, and another comes",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.world.add(Workload::stateful_set("shop", "db"));
+            stage.scene.policy.disruption_budget = 2;
+            for name in ["cart", OTHERS[0]] {
+                stage.scene.change(Change::Edit {
+                    object: deployment(name),
+                    manager: "kubectl-edit".into(),
+                    operations: vec![PatchOperation::Add {
+                        path: "/spec/strategy".into(),
+                        value: json!({ "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": 1 } }),
+                    }],
+                });
+            }
+            stage.begin();
+            // The undo of a StatefulSet rolls out and evicts the stuck pod: two pods may be away at one time.
+            stage.scene.release(&Workload::stateful_set("shop", "db").object(), "2-crash");
+            stage.crash_on();
+            let opened: Vec<_> = in_time(&stage.scene);
+            let charged = |plan: &RemediationPlan| kubewise_core::plan::disruption(&plan.actions);
+            let (mut running, mut most) = (Vec::new(), 0);
+            for entry in &opened {
+                if let JournalBody::Opened { plan, .. } = &entry.body {
+                    running.push((entry.saga.clone(), charged(plan)));
+                } else if matches!(entry.body, JournalBody::Closed { .. }) {
+                    running.retain(|(saga, _)| *saga != entry.saga);
+                }
+                most = most.max(running.iter().map(|(_, pods)| pods).sum());
+            }
+            assert!(most > 1, "the repair of two steps is made: {most}");
+            safe(most <= 2, || format!("{most} pods might have been away at one time"))
+        },
+    },
+    Scenario {
         guard: Guard::Storm,
         fault: "a workload crashes after every other one",
         play: |guards| {
@@ -261,6 +297,25 @@ const SCENARIOS: &[Scenario] = &[
             stage.scene.pass(Period::from_mins(1));
             stage.crash_on();
             stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::GatheringStorm,
+        fault: "one workload after the other crashes, too few yet for a storm",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.policy.storm_minimum = 6;
+            stage.scene.policy.max_running = 6;
+            stage.begin();
+            for name in OTHERS.into_iter().chain(["cart"]) {
+                stage.scene.release(&deployment(name), "2-crash");
+                stage.scene.pass(Period::from_secs(6));
+            }
+            stage.scene.until("all of it is noticed", |scene| scene.incidents().len() == 6);
+            stage.scene.pass(Period::from_secs(5));
+            // The first two look like troubles of their own; the third makes it half of a storm.
+            let repaired = stage.scene.changes().len();
+            safe(repaired <= 2, || format!("{repaired} workloads were repaired before the storm was seen"))
         },
     },
     Scenario {
@@ -298,6 +353,35 @@ const SCENARIOS: &[Scenario] = &[
             stage.scene.simulation.complete(limit, pause).unwrap().unwrap();
             stage.scene.simulation.kill();
             stage.run = Some(stage.start());
+            stage.crash_on();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::EarnedAutonomy,
+        fault: "a workload crashes, and the undo never was approved there before",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.policy.autonomy.enabled = true;
+            stage.crash();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::EarnedAutonomy,
+        fault: "the undo helped twenty times in the namespace, and did harm the last time",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.scene.policy.autonomy.enabled = true;
+            stage.begin();
+            for days in 1..=21 {
+                let done = stage.did("RolloutUndo", Period::from_mins(days * 24 * 60), Vec::new());
+                let harmed = days == 1;
+                let verdict = Some(if harmed { Verdict::Worse } else { Verdict::Improved });
+                let outcome = Some(if harmed { Outcome::RolledBack } else { Outcome::Succeeded });
+                let workload = deployment(OTHERS[0]);
+                stage.save(Record::Action(ExecutedActionRecord { verdict, outcome, workload, ..done }));
+            }
             stage.crash_on();
             stage.untouched()
         },
@@ -488,6 +572,7 @@ impl Stage {
             status: ActionStatus::Succeeded,
             detail: "done".into(),
             verdict: None,
+            outcome: None,
             started_at: time,
             finished_at: Some(time),
             extra: Extra::new(),

@@ -1,6 +1,7 @@
 //! The runtime at its face.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod autonomy;
 mod cascade;
 mod documentation;
 mod feedback;

@@ -2,6 +2,7 @@
 
 mod acts;
 mod cuts;
+mod fencing;
 mod proxy;
 
 use std::path::Path;

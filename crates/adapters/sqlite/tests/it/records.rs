@@ -1,5 +1,6 @@
 //! What the record store promises.
 
+use kubewise_core::journal::JournalBody;
 use kubewise_core::port::RecordStore;
 use kubewise_core::record::{Record, RecordKind, RecordQuery};
 use kubewise_core::{Kind, ObjectRef, Rejection};
@@ -143,4 +144,36 @@ async fn retention_removes_old_closed_records_and_counts_them() {
     assert_eq!(kept.store.purge(at(100)).await.unwrap(), 0);
     assert_eq!(found(&kept.store, &RecordQuery::of(RecordKind::Event)).await, [""; 0]);
     assert_eq!(found(&kept.store, &RecordQuery::of(RecordKind::Incident)).await, ["i-young", "i-open"]);
+}
+
+#[tokio::test]
+async fn a_plan_with_an_operation_of_a_newer_version_is_refused_by_name_and_kept() {
+    let kept = store();
+    let opened = crate::build::opened("s-1", &[]);
+    let JournalBody::Opened { plan, .. } = opened.body else { panic!("not an opening") };
+    kept.store.save(&[Record::Plan(*plan)]).await.unwrap();
+    let file = rusqlite::Connection::open(crate::build::options(&kept.directory).path).unwrap();
+    let newer = json!([{
+        "action": { "name": "TransplantPod", "target": workload("cart") },
+        "operation": { "verb": "transplant", "pod": "cart-1" },
+        "description": "", "reversible": true, "disruption": 0,
+    }]);
+    let written =
+        "UPDATE records SET document = json_set(document, '$.actions', json(?1)) WHERE kind = 'plan'";
+    assert_eq!(file.execute(written, [newer.to_string()]).unwrap(), 1);
+
+    let failure = kept.store.get(RecordKind::Plan, "p-s-1").await.unwrap_err();
+    assert!(failure.is(Rejection::Invalid), "{failure}");
+    for told in ["p-s-1", "unknown variant `transplant`"] {
+        assert!(failure.message().contains(told), "{failure}");
+    }
+    let failure = kept.store.find(&RecordQuery::of(RecordKind::Plan)).await.unwrap_err();
+    assert!(failure.message().contains("p-s-1"), "no list passes for whole without it: {failure}");
+    let still =
+        "SELECT json_extract(document, '$.actions[0].operation.verb') FROM records WHERE kind = 'plan'";
+    assert_eq!(
+        file.query_row(still, [], |row| row.get::<_, String>(0)).unwrap(),
+        "transplant",
+        "nothing is lost"
+    );
 }

@@ -1,8 +1,9 @@
 //! Failures of every kind at any call: every saga ends, within bounds, and never does more than it was told to.
 
 use kubewise_core::Rejection;
+use kubewise_core::action::ActionStatus;
 use kubewise_core::journal::{Epoch, Outcome};
-use kubewise_remediation::saga::Effect;
+use kubewise_remediation::saga::{Effect, Report};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -144,5 +145,40 @@ fn every_saga_ends_while_one_kind_of_failure_lasts() {
             |effect| if matches!(effect, Effect::Append(_)) { lasting } else { Fate::Normal },
         );
         assert!(world.writes.is_empty(), "{lasting:?}");
+    }
+}
+
+/// The API server's answers to an act, as the adapter classes them, and what is written down of each.
+#[test]
+fn each_answer_of_the_api_server_to_an_act_ends_in_a_clear_record() {
+    for (answer, fate, outcome, status) in [
+        ("409", Fate::Rejected(Rejection::Conflict), Outcome::Aborted, ActionStatus::Failed),
+        (
+            "422, a test failed",
+            Fate::Rejected(Rejection::Superseded),
+            Outcome::HandedOver,
+            ActionStatus::Superseded,
+        ),
+        ("422, invalid", Fate::Rejected(Rejection::Invalid), Outcome::Aborted, ActionStatus::Failed),
+        ("429", Fate::RateLimited, Outcome::Aborted, ActionStatus::Failed),
+        ("500, nothing done", Fate::LostUnanswered, Outcome::HandedOver, ActionStatus::Failed),
+        ("500, but done", Fate::DoneUnanswered, Outcome::Succeeded, ActionStatus::Succeeded),
+        ("refused", Fate::Unavailable, Outcome::Aborted, ActionStatus::Failed),
+    ] {
+        let mut world = World::new(helps);
+        let mut saga = world.successor(&helping(), Epoch(1));
+        world.drive(&mut saga, |effect| {
+            if matches!(effect, Effect::Perform { dry_run: false, .. }) { fate } else { Fate::Normal }
+        });
+        assert!(saga.is_finished(), "{answer}: {:?}", saga.suspended());
+        assert_eq!(world.outcome(), Some(outcome), "{answer}");
+        let mut records = world.reports.iter().filter_map(|report| match report {
+            Report::Action(done) => Some(done),
+            Report::Story { .. } | Report::Finished { .. } => None,
+        });
+        let last = records.next_back().unwrap();
+        assert_eq!((last.status, last.outcome), (status, Some(outcome)), "{answer}");
+        assert!(!last.detail.is_empty() && last.finished_at.is_some(), "{answer}: {last:#?}");
+        assert_eq!(world.writes.is_empty(), outcome != Outcome::Succeeded, "{answer}: {:?}", world.writes);
     }
 }

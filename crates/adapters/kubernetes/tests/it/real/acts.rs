@@ -1,47 +1,41 @@
 //! Writes as the real API server judges them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
 use kubewise_core::event::EventType;
-use kubewise_core::journal::Epoch;
-use kubewise_core::port::{
-    ClusterActor as _, ClusterReader as _, Leadership as _, Notice, Notifier as _, Standing,
-};
+use kubewise_core::port::{ClusterActor as _, ClusterReader as _, Notice, Notifier as _};
 use kubewise_core::request::{
     ClusterRequest, FENCE_ANNOTATION, PatchOperation, Performed, Subresource, pointer,
 };
 use kubewise_core::{Failure, Kind, ObjectRef, Uid};
-use kubewise_kubernetes::{Kubernetes, LeaseOptions, Options};
+use kubewise_kubernetes::Kubernetes;
 use kubewise_testbed::{Workload, wait_for};
 use serde_json::{Value, json};
 
 use super::{apply, cluster, kubernetes, pod};
-use crate::fake::with_kubeconfig;
-use crate::leases::Hands;
 
 /// The server compares texts as Go writes them into JSON, with these characters escaped.
 const SHELL: &str = "a && b <c> é";
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn fence() -> String {
+pub(super) fn fence() -> String {
     pointer(&["metadata", "annotations", FENCE_ANNOTATION])
 }
 
-fn test(path: &str, value: impl Into<Value>) -> PatchOperation {
+pub(super) fn test(path: &str, value: impl Into<Value>) -> PatchOperation {
     PatchOperation::Test { path: path.into(), value: value.into() }
 }
 
-fn add(path: &str, value: impl Into<Value>) -> PatchOperation {
+pub(super) fn add(path: &str, value: impl Into<Value>) -> PatchOperation {
     PatchOperation::Add { path: path.into(), value: value.into() }
 }
 
-fn patch(object: &ObjectRef, operations: Vec<PatchOperation>) -> ClusterRequest {
+pub(super) fn patch(object: &ObjectRef, operations: Vec<PatchOperation>) -> ClusterRequest {
     ClusterRequest::Patch { object: object.clone(), subresource: None, operations }
 }
 
-fn named(outcome: Result<Performed, Failure>) -> String {
+pub(super) fn named(outcome: Result<Performed, Failure>) -> String {
     match outcome {
         Ok(_) => "done".into(),
         Err(Failure::Rejected { reason, .. }) => format!("{reason:?}"),
@@ -49,7 +43,7 @@ fn named(outcome: Result<Performed, Failure>) -> String {
     }
 }
 
-async fn uid(kubernetes: &Kubernetes, object: &ObjectRef) -> Uid {
+pub(super) async fn uid(kubernetes: &Kubernetes, object: &ObjectRef) -> Uid {
     kubernetes.get(object).await.unwrap().unwrap().uid().unwrap()
 }
 
@@ -193,40 +187,4 @@ async fn a_notice_is_seen_by_kubectl_describe() {
     let lines: Vec<&str> = described.lines().filter(|line| line.contains("Repaired")).collect();
     assert_eq!(lines.len(), 1, "{described}");
     assert!(lines[0].contains("kubewise") && lines[0].contains("put back revision 1"), "{}", lines[0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_slept_finds_itself_fenced() {
-    let Some(cluster) = cluster() else { return };
-    let namespace = cluster.namespace("lease").unwrap();
-    let lease = LeaseOptions { namespace: namespace.clone(), ..LeaseOptions::default() };
-    let kubernetes = with_kubeconfig(cluster.kubeconfig(), Options { lease, ..Options::default() }).await;
-    cluster.deploy(&Workload::new(&namespace, "web")).unwrap();
-    let web = ObjectRef::namespaced(Kind::Deployment, &*namespace, "web");
-    let clock = Hands::new();
-    let [sleeper, successor] = [(); 2].map(|()| kubernetes.leadership(Arc::new(clock.clone())));
-    let epoch = |standing: Standing| match standing {
-        Standing::Leader { epoch: Epoch(epoch), .. } => epoch,
-        Standing::Follower { holder } => panic!("{holder} leads"),
-    };
-
-    let first = epoch(sleeper.hold().await.unwrap());
-    assert_eq!(successor.hold().await.unwrap(), Standing::Follower { holder: sleeper.identity().into() });
-    assert_eq!(epoch(sleeper.hold().await.unwrap()), first);
-    let take = vec![add("/metadata/annotations", json!({FENCE_ANNOTATION: first.to_string()}))];
-    kubernetes.perform(&patch(&web, take), false).await.unwrap();
-
-    successor.hold().await.unwrap();
-    clock.forward(15);
-    let second = epoch(successor.hold().await.unwrap());
-    assert!(second > first);
-    let bump = vec![test(&fence(), first.to_string()), add(&fence(), second.to_string())];
-    kubernetes.perform(&patch(&web, bump), false).await.unwrap();
-
-    let late = vec![test(&fence(), first.to_string()), add("/spec/replicas", 0)];
-    assert_eq!(named(kubernetes.perform(&patch(&web, late), false).await), "Superseded");
-    assert_eq!(sleeper.hold().await.unwrap(), Standing::Follower { holder: successor.identity().into() });
-    assert_eq!(kubernetes.get(&web).await.unwrap().unwrap().number("/spec/replicas"), Some(1));
-    successor.release().await.unwrap();
-    assert!(epoch(sleeper.hold().await.unwrap()) > second);
 }
