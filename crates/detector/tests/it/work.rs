@@ -68,10 +68,8 @@ impl Stage {
 }
 
 fn feature(anomaly: &AnomalyRecord, name: &str) -> (f64, Option<f64>) {
-    let found = anomaly.features.iter().find(|feature| feature.name == name);
-    found
-        .map(|feature| (feature.value, feature.expected))
-        .unwrap_or_else(|| panic!("no {name} in {anomaly:#?}"))
+    let found = anomaly.features.iter().find(|feature| feature.name == name).unwrap();
+    (found.value, found.expected)
 }
 
 /// Load over a day, from a fifth at night to 1.

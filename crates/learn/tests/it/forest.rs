@@ -71,7 +71,7 @@ fn the_shares_of_all_classes_are_the_votes_behind_the_prediction() {
             (all.iter().sum::<f64>() - 1.0).abs() < 1e-9 && all.iter().all(|share| *share >= 0.0),
             "{all:?}"
         );
-        let likeliest = if all[0] >= all[1] { 0 } else { 1 };
+        let likeliest = u16::from(all[0] < all[1]);
         assert_eq!(model.predict(&row), Ok(Some(likeliest)), "{all:?}");
         assert_eq!(all[2], 0.0);
     }
