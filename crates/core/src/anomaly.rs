@@ -108,6 +108,10 @@ reasons! {
     Exhaustion "Exhaustion";
     /// A measure left what is normal for its series.
     Deviation "Deviation";
+    /// A measure of work that always wavered stands still.
+    Flatline "Flatline";
+    /// A container restarts by error at regular intervals, too slowly for a crash loop.
+    RestartRhythm "RestartRhythm";
     /// Telemetry that used to come does not.
     TelemetryMissing "TelemetryMissing";
 }

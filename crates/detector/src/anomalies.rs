@@ -7,15 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, Feature, Reason, RemediationStatus};
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, Feature, Reason};
 use kubewise_core::id::{AnomalyId, EventId, IncidentId};
-use kubewise_core::incident::{Chapter, Incident, IncidentStatus};
-use kubewise_core::record::{Extra, SchemaVersion};
+use kubewise_core::incident::Incident;
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::Change;
-use crate::events::LINKED;
+use crate::events::{LINKED, Warnings};
 use crate::options::RuleOptions;
+use crate::orders::Prelude;
+use crate::records;
 use crate::rules::{precedence, rests_on, stops};
 use crate::symptom::Symptom;
 use crate::text;
@@ -45,6 +46,8 @@ struct Firing {
     /// Who shows it.
     shown: BTreeSet<(ObjectRef, Option<String>)>,
     interval: Option<Period>,
+    /// What led up to it: once known it stays, though the Events go.
+    order: Option<String>,
     /// Since when nothing shows it, on telemetry that is whole.
     clear_since: Option<Timestamp>,
 }
@@ -65,6 +68,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) options: &'a RuleOptions,
     pub(crate) is_whole: &'a dyn Fn(&Kind) -> bool,
     pub(crate) events: &'a dyn Fn() -> Vec<EventId>,
+    /// What led up to it.
+    pub(crate) prelude: &'a dyn Fn(Reason) -> Prelude,
     /// Whose incident a new anomaly joins, if the workload has none.
     pub(crate) root: Option<&'a ObjectRef>,
     pub(crate) now: Timestamp,
@@ -92,7 +97,7 @@ impl Anomalies {
                 self.open.insert(record.workload.clone(), Open::of(incident.clone(), root));
             }
             let reasons = self.firing.entry(record.workload.clone()).or_default();
-            let firing = Firing { shown, interval, clear_since: None, record };
+            let firing = Firing { shown, interval, order: None, clear_since: None, record };
             reasons.insert(firing.record.reason, firing);
         }
     }
@@ -114,7 +119,7 @@ impl Anomalies {
         for (reason, mut shown) in by_reason {
             shown.sort_by(|a, b| a.rank().cmp(&b.rank()));
             if let Some(firing) = self.firing.get_mut(workload).and_then(|reasons| reasons.get_mut(&reason)) {
-                firing.hold(&shown, bench.now, changes);
+                firing.hold(&shown, bench, changes);
             } else if shown.iter().any(|symptom| symptom.ripe_at <= bench.now) {
                 new.push((reason, shown));
             } else {
@@ -141,7 +146,7 @@ impl Anomalies {
     ) {
         let now = bench.now;
         let id = AnomalyId::derive(&[workload, &reason, &now]);
-        let Some(mut firing) = Firing::new(workload, id.clone(), symptoms, now) else { return };
+        let Some(mut firing) = Firing::new(workload, id.clone(), symptoms, bench) else { return };
         firing.record.events = (bench.events)();
         if let Some(open) = self.open.get_mut(workload) {
             open.clear_since = None;
@@ -167,7 +172,7 @@ impl Anomalies {
         now: Timestamp,
         changes: &mut Vec<Change>,
     ) {
-        let incident = incident(first, now);
+        let incident = records::incident(first, now);
         self.open.insert(workload.clone(), Open::of(incident.id.clone(), None));
         changes.push(Change::IncidentOpened(Box::new(incident)));
     }
@@ -277,6 +282,11 @@ impl Anomalies {
         reasons.any(|reason| stops(*reason) || workload.kind == Kind::PersistentVolumeClaim)
     }
 
+    /// Workloads, nodes and claims that do not serve those that need them.
+    pub(crate) fn stopped(&self) -> impl Iterator<Item = &ObjectRef> {
+        self.firing.keys().filter(|workload| self.is_stopped(workload))
+    }
+
     pub(crate) fn is_open(&self, workload: &ObjectRef) -> bool {
         self.open.contains_key(workload)
     }
@@ -303,45 +313,21 @@ impl Open {
 
 impl Firing {
     /// `symptoms` is not empty and sorted by rank.
-    fn new(workload: &ObjectRef, id: AnomalyId, symptoms: &[Symptom], now: Timestamp) -> Option<Self> {
+    fn new(workload: &ObjectRef, id: AnomalyId, symptoms: &[Symptom], bench: &Bench<'_>) -> Option<Self> {
         let lead = symptoms.first()?;
         let mut firing = Firing {
-            record: AnomalyRecord {
-                version: SchemaVersion::CURRENT,
-                id,
-                workload: workload.clone(),
-                object: lead.object.clone(),
-                container: lead.container.clone(),
-                reason: lead.reason,
-                detector: lead.detector(),
-                severity: lead.severity,
-                metric_type: lead.measure.as_ref().map(|measure| measure.metric_type.clone()),
-                score: lead.measure.as_ref().map_or(1.0, |measure| measure.score),
-                threshold: lead.measure.as_ref().map_or(1.0, |measure| measure.threshold),
-                features: Vec::new(),
-                explanation: String::new(),
-                status: AnomalyStatus::Firing,
-                time: now,
-                updated_at: now,
-                resolved_at: None,
-                incident: None,
-                remediation_status: RemediationStatus::None,
-                plan: None,
-                results: Vec::new(),
-                events: Vec::new(),
-                actions: Vec::new(),
-                extra: Extra::default(),
-            },
+            record: records::anomaly(workload, id, lead, bench.now),
             shown: BTreeSet::new(),
             interval: None,
+            order: None,
             clear_since: None,
         };
-        firing.describe(symptoms);
+        firing.describe(symptoms, bench);
         Some(firing)
     }
 
     /// Brings the record up to date with what is shown now.
-    fn describe(&mut self, symptoms: &[Symptom]) {
+    fn describe(&mut self, symptoms: &[Symptom], bench: &Bench<'_>) {
         let Some(lead) = symptoms.first() else { return };
         self.shown = shown(symptoms);
         self.interval = symptoms.iter().filter_map(|symptom| symptom.interval).chain(self.interval).max();
@@ -364,18 +350,34 @@ impl Firing {
         if let Some(interval) = self.interval {
             add(INTERVAL, interval.as_secs_f64());
         }
+        let prelude = (bench.prelude)(self.record.reason);
+        if let Some(Warnings { count, expected, chance }) = prelude.warnings {
+            let warnings =
+                Feature { name: "warning_events".into(), value: count as f64, expected: Some(expected) };
+            let chance = Feature { name: "warning_events_chance".into(), value: chance, expected: None };
+            self.record.features.extend([warnings, chance]);
+        }
+        self.order = self.order.take().or(prelude.order);
+        if let Some(order) = &self.order {
+            self.record.explanation = format!("{}; {order}", self.record.explanation);
+        }
     }
 
     /// It is still shown. What changed is told, but not at every turn.
-    fn hold(&mut self, symptoms: &[Symptom], now: Timestamp, changes: &mut Vec<Change>) {
+    fn hold(&mut self, symptoms: &[Symptom], bench: &Bench<'_>, changes: &mut Vec<Change>) {
+        let now = bench.now;
         self.clear_since = None;
         if UPDATE.after(self.record.updated_at) > now {
             return;
         }
         let (features, severity) = (self.record.features.clone(), self.record.severity);
-        let others = self.shown != shown(symptoms);
-        self.describe(symptoms);
-        if others || features != self.record.features || severity != self.record.severity {
+        let (others, order) = (self.shown != shown(symptoms), self.order.clone());
+        self.describe(symptoms, bench);
+        if others
+            || order != self.order
+            || features != self.record.features
+            || severity != self.record.severity
+        {
             self.record.updated_at = now;
             changes.push(Change::Anomaly(Box::new(self.record.clone())));
         }
@@ -396,28 +398,4 @@ impl Firing {
 
 fn shown(symptoms: &[Symptom]) -> BTreeSet<(ObjectRef, Option<String>)> {
     symptoms.iter().map(|symptom| (symptom.object.clone(), symptom.container.clone())).collect()
-}
-
-fn incident(first: &AnomalyRecord, now: Timestamp) -> Incident {
-    let mut incident = Incident {
-        version: SchemaVersion::CURRENT,
-        id: IncidentId::derive(&[&first.workload, &now]),
-        workload: first.workload.clone(),
-        reason: first.reason,
-        severity: first.severity,
-        status: IncidentStatus::Open,
-        summary: first.explanation.clone(),
-        opened_at: now,
-        updated_at: now,
-        closed_at: None,
-        anomalies: vec![first.id.clone()],
-        events: first.events.clone(),
-        plans: Vec::new(),
-        actions: Vec::new(),
-        attempts: 0,
-        story: Vec::new(),
-        extra: Extra::default(),
-    };
-    incident.tell(now, Chapter::Seen, first.explanation.clone());
-    incident
 }

@@ -3,7 +3,8 @@
 //! A workload needs the Services whose names its containers are given, the claims that it mounts, and its nodes. It
 //! follows something that it needs only if its own trouble is of a kind that a missing dependency makes, it was not
 //! changed itself just before, and the other's trouble is one that stops. Rules ripen at different speeds, so a
-//! dependant whose trouble shows first waits a little for what it needs to be judged.
+//! dependant whose trouble shows first waits a little for what it needs to be judged. The other way round, a workload
+//! that only does less than usual follows one that needs it and has stopped: nobody asks it any more.
 
 use std::collections::BTreeSet;
 
@@ -58,6 +59,13 @@ pub(crate) fn find(
     if let Some(node) = node_of_all(world, &ripe).filter(|node| anomalies.is_stopped(node)) {
         return Cause::Of(node);
     }
+    // Who does less than usual may be asked for less, by one that cannot ask.
+    if ripe.iter().all(|symptom| symptom.is_less)
+        && let Some(asker) =
+            anomalies.stopped().take(MAX_LOOKED_AT).find(|one| world.needs(one).contains(workload))
+    {
+        return Cause::Of(asker.clone());
+    }
     let mut unclear = None;
     let mut down = false;
     let mut seen = BTreeSet::from([workload.clone()]);
@@ -93,7 +101,7 @@ pub(crate) fn find(
 /// Whether trouble of this kind can come from something that a workload needs.
 fn can_follow(reason: Reason) -> bool {
     match reason {
-        Reason::CrashLoopBackOff | Reason::Unavailable | Reason::Deviation => true,
+        Reason::CrashLoopBackOff | Reason::Unavailable | Reason::Deviation | Reason::Flatline => true,
         Reason::OomKilled
         | Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
@@ -104,6 +112,7 @@ fn can_follow(reason: Reason) -> bool {
         | Reason::NodeNotReady
         | Reason::BackoffLimitExceeded
         | Reason::Exhaustion
+        | Reason::RestartRhythm
         | Reason::TelemetryMissing => false,
     }
 }

@@ -1,6 +1,6 @@
 //! The detector: what is known, what is looked at next, and what follows from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use kubewise_core::anomaly::{AnomalyRecord, Reason};
@@ -11,16 +11,21 @@ use kubewise_core::port::WatchItem;
 use kubewise_core::state::{ObjectState, StateDetail};
 use kubewise_core::{Kind, ObjectRef, Period};
 
+use crate::agenda::Agenda;
 use crate::anomalies::{Anomalies, Bench};
 use crate::causes::{self, Cause};
 use crate::events::Events;
 use crate::exhaustion::Exhaustion;
 use crate::options::Options;
+use crate::orders::Prelude;
+use crate::records;
 use crate::rules::{self, workloads::FAILED_CREATE_COUNTS};
-use crate::series::{Place, SeriesBook, SeriesKey};
+use crate::samples::CLOCK_SKEW;
+use crate::series::SeriesKey;
+use crate::series_book::{Place, SeriesBook};
 use crate::suppressions::Suppressions;
 use crate::telemetry::Telemetry;
-use crate::world::World;
+use crate::world::{Known, World};
 use crate::{Change, Observation, healthy, samples};
 
 /// Housekeeping is not urgent.
@@ -41,7 +46,10 @@ pub struct Detector {
     agenda: Agenda,
     unidentified: u64,
     ignored: u64,
+    misdated: u64,
     missing: Vec<String>,
+    /// The latest that it was told.
+    now: Timestamp,
     swept_at: Option<Timestamp>,
 }
 
@@ -57,17 +65,22 @@ pub struct Stats {
     pub firing: usize,
     /// Incidents that are not quiet.
     pub open_incidents: usize,
-    /// Of `workloads`, those with an incident that is not quiet. A deviation alone does not count.
+    /// Of `workloads`, those with an incident that is not quiet. A deviation or a standstill alone does not count.
     pub workloads_with_incident: usize,
     /// Samples so far of objects that were not known: not learnt.
     pub unidentified: u64,
     /// Samples so far that were not finite, or not newer than the last of their series.
     pub ignored: u64,
+    /// Samples so far that were dated later than now, or were older than any source calls fresh: not learnt.
+    pub misdated: u64,
+    /// Series so far that began anew: their unit changed, their counter was reset, or the clock was put back.
+    pub begun_anew: u64,
     /// Series so far that gave way.
     pub evicted: u64,
     /// Deviations so far that were held back because of what people said of others like them.
     pub held_back: u64,
-    /// Watches and queries that spoke before and are silent now. While it is not empty, what rests on them is
+    /// Watches, queries and metric types that spoke before and are silent now (a type also if its values stand still
+    /// everywhere). While it is not empty, what rests on them is
     /// unknown: nothing of it resolves.
     pub missing: Vec<String>,
 }
@@ -85,6 +98,8 @@ impl Detector {
             agenda: Agenda::default(),
             unidentified: 0,
             ignored: 0,
+            misdated: 0,
+            now: Timestamp::MIN,
             missing: Vec::new(),
             swept_at: None,
             options,
@@ -100,9 +115,10 @@ impl Detector {
         }
     }
 
-    /// Takes in what was seen. `now` never goes backwards.
+    /// Takes in what was seen. Should `now` go backwards, since a clock was put back, all goes on from there.
     pub fn observe(&mut self, observation: &Observation, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.keep_time(now);
         match observation {
             Observation::Metric(sample) => self.sample(sample, now, &mut changes),
             Observation::Watch(item) => self.watched(item, now, &mut changes),
@@ -119,16 +135,19 @@ impl Detector {
     /// Takes in that time has passed; to be called about each second.
     pub fn tick(&mut self, now: Timestamp) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.keep_time(now);
         for workload in self.agenda.due(now) {
             self.judge(&workload, now, &mut changes);
         }
-        self.missing = self.telemetry.missing(self.options.bounds.query_missing_after, now);
         if self.swept_at.is_none_or(|at| SWEEP.after(at) <= now) {
             self.swept_at = Some(now);
             self.events.sweep(now);
-            self.series.sweep();
+            self.series.sweep(now, |object| self.world.is_running(object));
             self.exhaustion.sweep();
+            self.tell_unseen(now, &mut changes);
         }
+        self.missing = self.telemetry.missing(self.options.bounds.query_missing_after, now);
+        self.missing.extend(self.series.missing.iter().cloned());
         changes
     }
 
@@ -151,7 +170,8 @@ impl Detector {
         let grave: BTreeSet<&ObjectRef> = self
             .anomalies
             .firing()
-            .filter(|one| one.reason != Reason::Deviation && one.workload.kind != Kind::Node)
+            .filter(|one| !matches!(one.reason, Reason::Deviation | Reason::Flatline))
+            .filter(|one| one.workload.kind != Kind::Node)
             .map(|one| &one.workload)
             .collect();
         Stats {
@@ -163,6 +183,8 @@ impl Detector {
             workloads_with_incident: grave.len(),
             unidentified: self.unidentified,
             ignored: self.ignored + self.series.ignored,
+            misdated: self.misdated,
+            begun_anew: self.series.begun_anew + self.exhaustion.begun_anew,
             evicted: self.series.evicted,
             held_back: self.series.held_back,
             missing: self.missing.clone(),
@@ -172,6 +194,10 @@ impl Detector {
     fn sample(&mut self, sample: &NormalizedMetric, now: Timestamp, changes: &mut Vec<Change>) {
         if !sample.value.is_finite() {
             self.ignored += 1;
+            return;
+        }
+        if !samples::is_dated_well(sample, now) {
+            self.misdated += 1;
             return;
         }
         if samples::is_state(&sample.metric_type) {
@@ -189,15 +215,19 @@ impl Detector {
         };
         let key = SeriesKey::of(sample, workload);
         let workload = &key.workload;
-        let mut news = fills && self.exhaustion.observe(sample, &key);
-        let known = self.world.get(&sample.object);
+        let mut news = fills && self.exhaustion.observe(sample, &key, now);
+        let (known, owner) = (self.world.get(&sample.object), self.world.get(workload));
+        let changed_at = changed_at(known, owner);
         let place = Place {
             template: known.and_then(|known| known.pod()?.0.template.as_ref()),
-            is_changing: self.is_changing(workload, &sample.object, now),
-            changed_at: self.changed_at(workload, &sample.object),
+            is_changing: self.is_changing(known, owner, changed_at, now),
+            changed_at,
+            serves: owner.is_some_and(|owner| owner.workload().is_some()),
             events: self.events.count(workload, now),
+            now,
         };
         news |= deviates && self.series.observe(sample, &key, &place);
+        self.tell_unseen(now, changes);
         if news {
             self.judge(&key.workload, now, changes);
         }
@@ -215,20 +245,40 @@ impl Detector {
         self.world.workload_of(object)
     }
 
-    /// A pod that starts, or a workload whose template or size was just changed: another level is expected.
-    fn is_changing(&self, workload: &ObjectRef, object: &ObjectRef, now: Timestamp) -> bool {
+    /// A pod that starts or is on a node that is emptied, or a workload whose template or size was just changed: another
+    /// level is expected.
+    fn is_changing(
+        &self,
+        known: Option<&Known>,
+        owner: Option<&Known>,
+        changed_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> bool {
         let quiet = self.options.deviation.quiet_after_change;
-        self.changed_at(workload, object).is_some_and(|at| quiet.after(at) > now)
-            || self.world.get(workload).is_some_and(|known| {
-                known.workload().is_some_and(|(state, _)| rules::workloads::is_rolling(&known.state, state))
-            })
+        let is_rolling = |owner: &Known| {
+            owner.workload().is_some_and(|(state, _)| rules::workloads::is_rolling(&owner.state, state))
+        };
+        let node = known.and_then(|known| known.pod()?.0.node.as_ref());
+        changed_at.is_some_and(|at| quiet.after(at) > now)
+            || owner.is_some_and(is_rolling)
+            || node.is_some_and(|node| self.world.is_cordoned(node))
     }
 
-    /// When a pod was created or its workload last changed, whichever is later.
-    fn changed_at(&self, workload: &ObjectRef, object: &ObjectRef) -> Option<Timestamp> {
-        let pod = self.world.get(object).filter(|known| known.pod().is_some());
-        let workload = self.world.get(workload).and_then(|known| known.workload());
-        pod.and_then(|known| known.state.created).max(workload.and_then(|(_, history)| history.changed_at))
+    /// What was put off until some moment would wait for it twice if the clock was put back.
+    fn keep_time(&mut self, now: Timestamp) {
+        if CLOCK_SKEW.after(now) < self.now {
+            self.agenda.bring_forward(now);
+            self.swept_at = None;
+        }
+        self.now = now;
+    }
+
+    /// Tells deviations that labels held back until they were over.
+    fn tell_unseen(&mut self, now: Timestamp, changes: &mut Vec<Change>) {
+        let unseen = self.series.take_unseen().into_iter();
+        changes.extend(unseen.map(|(workload, symptom)| {
+            Change::HeldBack(Box::new(records::held_back(&workload, symptom, now)))
+        }));
     }
 
     fn state_sample(&mut self, sample: &NormalizedMetric, now: Timestamp, changes: &mut Vec<Change>) {
@@ -270,6 +320,7 @@ impl Detector {
                 for workload in workload.into_iter().chain([object.clone()]).collect::<BTreeSet<_>>() {
                     self.series.object_gone(&workload, object);
                     self.exhaustion.object_gone(&workload, object);
+                    self.tell_unseen(now, changes);
                     if self.anomalies.is_open(&workload) || self.world.get(&workload).is_some() {
                         self.judge(&workload, now, changes);
                     }
@@ -310,7 +361,7 @@ impl Detector {
             });
             self.judge(&workload, now, changes);
         }
-        if self.events.keep(&workload, event) {
+        if self.events.keep(&workload, event, now) {
             self.anomalies.link(&workload, &event.id(), changes);
         }
     }
@@ -359,6 +410,7 @@ impl Detector {
             options,
             is_whole: &|kind| self.telemetry.is_whole(kind),
             events: &|| self.events.related(workload, now),
+            prelude: &|reason| Prelude::of(&self.events, &self.world, workload, reason, now),
             now,
         };
         self.anomalies.judge(workload, symptoms, &bench, changes);
@@ -379,38 +431,9 @@ impl Detector {
     }
 }
 
-/// What is to be looked at next. A workload has one entry.
-#[derive(Debug, Default)]
-struct Agenda {
-    by_time: BTreeSet<(Timestamp, ObjectRef)>,
-    by_workload: BTreeMap<ObjectRef, Timestamp>,
-}
-
-impl Agenda {
-    fn look_at(&mut self, workload: &ObjectRef, at: Timestamp) {
-        if let Some(before) = self.by_workload.insert(workload.clone(), at) {
-            self.by_time.remove(&(before, workload.clone()));
-        }
-        self.by_time.insert((at, workload.clone()));
-    }
-
-    fn strike(&mut self, workload: &ObjectRef) {
-        if let Some(before) = self.by_workload.remove(workload) {
-            self.by_time.remove(&(before, workload.clone()));
-        }
-    }
-
-    /// What is due, in order of name.
-    fn due(&mut self, now: Timestamp) -> Vec<ObjectRef> {
-        let mut due = Vec::new();
-        while let Some((at, workload)) = self.by_time.first().cloned()
-            && at <= now
-        {
-            self.by_time.pop_first();
-            self.by_workload.remove(&workload);
-            due.push(workload);
-        }
-        due.sort();
-        due
-    }
+/// When a pod was created or its workload last changed, whichever is later.
+fn changed_at(known: Option<&Known>, owner: Option<&Known>) -> Option<Timestamp> {
+    let pod = known.filter(|known| known.pod().is_some());
+    let workload = owner.and_then(Known::workload);
+    pod.and_then(|pod| pod.state.created).max(workload.and_then(|(_, history)| history.changed_at))
 }

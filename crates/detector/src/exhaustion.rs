@@ -4,7 +4,8 @@
 //! minutes and of an hour, so that a leak that fills its limit in an hour and one that takes days both show as a
 //! straight line of enough points. A rise counts if nearly all later points are higher than earlier ones, if its newer
 //! half is about as steep as the whole (a cache that fills flattens), if it is higher than ever before (the daily
-//! load comes back to where it was), and if its line reaches the wall soon. (Theil-Sen: outliers do not move it.)
+//! load comes back to where it was), and if its line reaches the wall soon. (Theil-Sen: outliers do not move it.) A
+//! sample that is not newer than the last changes nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,7 +15,9 @@ use kubewise_core::metric::{MetricType, NormalizedMetric};
 use kubewise_core::{ObjectRef, Period};
 use kubewise_learn::trend::TheilSen;
 
+use crate::off::ByWorkload;
 use crate::options::ExhaustionOptions;
+use crate::samples::CLOCK_SKEW;
 use crate::series::SeriesKey;
 use crate::symptom::{Measure, Symptom};
 use crate::text;
@@ -43,9 +46,11 @@ const FORGET_AFTER: Period = Period::from_mins(6 * 60);
 pub(crate) struct Exhaustion {
     options: ExhaustionOptions,
     tracks: BTreeMap<SeriesKey, Track>,
-    /// Tracks that grow towards their wall now, by workload.
-    growing: BTreeMap<ObjectRef, BTreeMap<SeriesKey, Growth>>,
+    /// Tracks that grow towards their wall now.
+    growing: ByWorkload<Growth>,
     newest: Timestamp,
+    /// Tracks that began anew since the clock was put back.
+    pub(crate) begun_anew: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -84,7 +89,13 @@ struct Growth {
 
 impl Exhaustion {
     pub(crate) fn new(options: ExhaustionOptions) -> Self {
-        Exhaustion { options, tracks: BTreeMap::new(), growing: BTreeMap::new(), newest: Timestamp::MIN }
+        Exhaustion {
+            options,
+            tracks: BTreeMap::new(),
+            growing: ByWorkload::default(),
+            newest: Timestamp::MIN,
+            begun_anew: 0,
+        }
     }
 
     pub(crate) fn follows(&self, metric_type: &MetricType) -> bool {
@@ -92,14 +103,18 @@ impl Exhaustion {
     }
 
     /// Takes in a sample; whether it made a difference to what is shown.
-    pub(crate) fn observe(&mut self, sample: &NormalizedMetric, key: &SeriesKey) -> bool {
+    pub(crate) fn observe(&mut self, sample: &NormalizedMetric, key: &SeriesKey, now: Timestamp) -> bool {
         let Some(horizon) = self.options.horizons.get(&sample.metric_type).copied() else { return false };
+        if self.tracks.get(key).is_some_and(|track| track.last > CLOCK_SKEW.after(now)) {
+            self.tracks.remove(key);
+            self.begun_anew += 1;
+        }
         if !self.tracks.contains_key(key) {
-            let Some(track) = Track::new(sample.time) else { return false };
+            let Some(track) = Track::new() else { return false };
             self.tracks.insert(key.clone(), track);
         }
         let Some(track) = self.tracks.get_mut(key) else { return false };
-        if sample.time < track.last || !sample.value.is_finite() {
+        if sample.time <= track.last || !sample.value.is_finite() {
             return false;
         }
         track.last = sample.time;
@@ -107,62 +122,47 @@ impl Exhaustion {
         if !track.learn(sample.time.as_millisecond() as f64 / 1000.0, sample.value) {
             return false; // within a point nothing is judged anew
         }
-        let was = self.growing.get(&key.workload).and_then(|all| all.get(key));
+        let was = self.growing.get(key);
         // Once told it stays, until it is plainly over: a foretold moment wavers.
         let horizon = if was.is_some() { Period::from(horizon.as_duration() * 2) } else { horizon };
         let growth = track.growth(sample.value, horizon, was.map_or(sample.time, |was| was.since));
         let changed = was.is_some() != growth.is_some();
         match growth {
-            Some(growth) => {
-                self.growing.entry(key.workload.clone()).or_default().insert(key.clone(), growth);
-            }
-            None => self.over(key),
-        }
+            Some(growth) => self.growing.insert(key, growth),
+            None => self.growing.remove(key),
+        };
         changed
     }
 
     pub(crate) fn symptoms(&self, workload: &ObjectRef) -> Vec<Symptom> {
-        let growing = self.growing.get(workload).into_iter().flatten();
-        growing.map(|(key, growth)| symptom(key, growth)).collect()
+        self.growing.of(workload).map(|(key, growth)| symptom(key, growth)).collect()
     }
 
     pub(crate) fn object_gone(&mut self, workload: &ObjectRef, object: &ObjectRef) {
-        let of_object = |key: &SeriesKey| key.object == *object;
-        self.tracks.retain(|key, _| key.workload != *workload || !of_object(key));
-        if let Some(growing) = self.growing.get_mut(workload) {
-            growing.retain(|key, _| !of_object(key));
-            if growing.is_empty() {
-                self.growing.remove(workload);
-            }
-        }
+        self.forget(|key, _| key.workload == *workload && key.object == *object);
     }
 
     pub(crate) fn sweep(&mut self) {
         let horizon = FORGET_AFTER.before(self.newest);
-        let gone: Vec<SeriesKey> =
-            self.tracks.extract_if(.., |_, track| track.last < horizon).map(|(key, _)| key).collect();
-        for key in gone {
-            self.over(&key);
-        }
+        self.forget(|_, track| track.last < horizon);
     }
 
-    fn over(&mut self, key: &SeriesKey) {
-        if let Some(growing) = self.growing.get_mut(&key.workload) {
-            growing.remove(key);
-            if growing.is_empty() {
-                self.growing.remove(&key.workload);
-            }
+    fn forget(&mut self, is_over: impl Fn(&SeriesKey, &Track) -> bool) {
+        let gone: Vec<SeriesKey> =
+            self.tracks.extract_if(.., |key, track| is_over(key, track)).map(|(key, _)| key).collect();
+        for key in gone {
+            self.growing.remove(&key);
         }
     }
 }
 
 impl Track {
-    fn new(at: Timestamp) -> Option<Self> {
+    fn new() -> Option<Self> {
         let scale = || {
             let points = TheilSen::new(POINTS).ok()?;
             Some(Scale { points, peaks: VecDeque::new(), block: Block::default() })
         };
-        Some(Track { last: at, scales: [scale()?, scale()?, scale()?], highest: 0.0 })
+        Some(Track { last: Timestamp::MIN, scales: [scale()?, scale()?, scale()?], highest: 0.0 })
     }
 
     /// Returns whether a point of any scale was finished.

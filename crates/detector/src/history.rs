@@ -14,7 +14,7 @@ const MOMENTS: usize = 8;
 pub(crate) enum History {
     Pod(PodHistory),
     Workload(WorkloadHistory),
-    Node { unready_since: Option<Timestamp> },
+    Node { unready_since: Option<Timestamp>, cordoned_since: Option<Timestamp> },
     None,
 }
 
@@ -44,6 +44,9 @@ pub(crate) struct WorkloadHistory {
     wish: Option<(u64, u32, u32)>,
     /// When the wish last changed.
     pub(crate) changed_at: Option<Timestamp>,
+    /// When the spec last changed in anything but the replicas, and when it last asked for more of these.
+    pub(crate) revised_at: Option<Timestamp>,
+    pub(crate) scaled_up_at: Option<Timestamp>,
     /// Since when fewer replicas are available than wanted, without progress.
     pub(crate) short_since: Option<Timestamp>,
     most_ready: u32,
@@ -69,7 +72,7 @@ impl History {
         match detail {
             StateDetail::Pod(_) => History::Pod(PodHistory::default()),
             StateDetail::Workload(_) => History::Workload(WorkloadHistory::default()),
-            StateDetail::Node(_) => History::Node { unready_since: None },
+            StateDetail::Node(_) => History::Node { unready_since: None, cordoned_since: None },
             StateDetail::ReplicaSet(_)
             | StateDetail::Job(_)
             | StateDetail::Autoscaler(_)
@@ -88,7 +91,8 @@ impl History {
             (History::Workload(history), StateDetail::Workload(workload)) => {
                 history.update(state.generation, workload, now);
             }
-            (History::Node { unready_since }, StateDetail::Node(node)) => {
+            (History::Node { unready_since, cordoned_since }, StateDetail::Node(node)) => {
+                *cordoned_since = node.unschedulable.then(|| cordoned_since.unwrap_or(now));
                 let unready =
                     condition(&node.conditions, "Ready").is_some_and(|ready| &*ready.status != "True");
                 *unready_since = unready.then(|| unready_since.unwrap_or(now));
@@ -165,6 +169,11 @@ impl ContainerHistory {
         self.moments.last().copied()
     }
 
+    /// The restarts by error that are remembered, oldest first.
+    pub(crate) fn moments(&self) -> &[Timestamp] {
+        &self.moments
+    }
+
     /// The longest time between two of the restarts remembered.
     pub(crate) fn interval(&self) -> Option<Period> {
         self.moments.windows(2).filter_map(|pair| Some(Period::between(*pair.first()?, *pair.last()?))).max()
@@ -208,6 +217,13 @@ impl WorkloadHistory {
         let changed = self.wish.is_some_and(|before| before != wish);
         if changed {
             self.changed_at = Some(now);
+        }
+        if let Some((old_generation, old_desired, _)) = self.wish {
+            if state.desired > old_desired {
+                self.scaled_up_at = Some(now);
+            } else if generation > old_generation && state.desired == old_desired {
+                self.revised_at = Some(now);
+            }
         }
         if let Some((_, before @ 1.., _)) = self.wish
             && state.desired == 0

@@ -5,10 +5,12 @@
 //! changes, byte for byte.
 //!
 //! The thread: an observation changes what is known (`world`, `history`); `rules` read from it the symptoms of a
-//! workload as they are now; `series` adds measures that left their normal level, `models` what people's labels say of them; `anomalies` turns symptoms
-//! that come and go into anomalies that fire and resolve, and those into incidents; `causes` tells whose. `healthy`
-//! tells revisions that work.
+//! workload as they are now; `series_book` adds measures that left their normal level (`work`: less is done, or nothing
+//! moves), `exhaustion` those that will be full, `models` what people's labels say; `anomalies` turns symptoms that come
+//! and go into anomalies that fire and resolve, and those into incidents; `causes` tells whose, `orders` what led up to
+//! it. `healthy` tells revisions that work.
 
+mod agenda;
 mod anomalies;
 mod causes;
 mod detector;
@@ -17,15 +19,21 @@ mod exhaustion;
 mod healthy;
 mod history;
 mod models;
+mod off;
 mod options;
+mod orders;
+mod records;
+mod rhythm;
 mod rules;
 mod samples;
 mod series;
+mod series_book;
 mod services;
 mod suppressions;
 mod symptom;
 mod telemetry;
 mod text;
+mod work;
 mod world;
 
 pub use anomalies::leading;
@@ -71,6 +79,8 @@ pub enum Change {
     /// All anomalies of an incident have been resolved for the settle time. A later anomaly of the workload
     /// opens another incident.
     IncidentQuiet { incident: IncidentId, since: Timestamp },
+    /// A deviation that labels held back, now that it is over: it never fired and has no incident.
+    HeldBack(Box<AnomalyRecord>),
     /// A workload is fully available on a revision.
     Healthy(Box<HealthyRevision>),
     /// An Event, with its workload, to be saved.

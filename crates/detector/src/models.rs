@@ -7,19 +7,20 @@
 //!
 //! What decides is labels. Each row of a deviation is kept in its anomaly's record, by name, so that a label given
 //! days later, or read again at a start, finds the row that it is about. An adaptive random forest learns from them
-//! which deviations of this type people call trouble. A new one that it surely takes for no trouble is held back, but
+//! which deviations of this type people call trouble, one of rises and one of falls. A new one that it surely takes for no trouble is held back, but
 //! not for ever: labels are few, and what lasts longer than a batch does, or grows, is told whatever the forest says. A
 //! forest only ever speaks of deviations; a known failure is never its business.
 //!
-//! One model takes about 60 KB for its trees and a few for its forest, and there is one for each metric type that is
+//! One model takes about 60 KB for its trees and a few for its forests, and there is one for each metric type that is
 //! followed (about ten), however many series there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use kubewise_core::Period;
 use kubewise_core::anomaly::{AnomalyRecord, Feature, Reason};
 use kubewise_core::feedback::Label;
+use kubewise_core::id::AnomalyId;
 use kubewise_core::metric::MetricType;
 use kubewise_learn::adaptive_forest::{AdaptiveForest, Options as ForestOptions};
 use kubewise_learn::half_space_trees::{HalfSpaceTrees, Options as TreeOptions};
@@ -41,6 +42,8 @@ const NAMES: [&str; FEATURES] = [
     "row_events",
     "half_space",
 ];
+/// Where the rise stands among them.
+const RISE: usize = 4;
 /// Features are rounded to this, so that a record holds them exactly, however it writes its numbers.
 const GRAIN: f64 = 1000.0;
 /// Where the middle of a feature's range lies. Distances: at four scales the usual ends.
@@ -62,6 +65,8 @@ const SURE: f64 = 0.9;
 pub(crate) const HELD_FOR: Period = Period::from_mins(2 * 60);
 /// So is what rises this many times as far as when it was first seen: the forest judged something smaller.
 pub(crate) const OUTGROWN: f64 = 1.5;
+/// Anomalies whose label is remembered: as many as a start takes up.
+const CALLED: usize = 10_000;
 /// One seed, so that the same labels give the same decisions after a restart.
 const SEED: u64 = 42;
 
@@ -69,14 +74,25 @@ const SEED: u64 = 42;
 #[derive(Debug, Default)]
 pub(crate) struct Models {
     by_type: BTreeMap<MetricType, Model>,
+    /// What each anomaly was called last: a second label of one incident is no second case.
+    called: BTreeMap<AnomalyId, u16>,
+    /// These, the longest known first.
+    called_in_order: VecDeque<AnomalyId>,
 }
 
 #[derive(Debug)]
 struct Model {
     trees: HalfSpaceTrees,
     standing: Standing,
+    rises: Lessons,
+    falls: Lessons,
+}
+
+/// What labels taught of deviations in one direction: what people say of rises says nothing of falls.
+#[derive(Debug)]
+struct Lessons {
     forest: AdaptiveForest,
-    /// Learnt, by class.
+    /// Anomalies that were called so, by class.
     labels: [u32; 2],
 }
 
@@ -85,7 +101,7 @@ struct Model {
 pub(crate) struct Sight {
     /// Level, season, shift and trend, in scales.
     pub(crate) distances: [f32; 4],
-    /// Over the least rise that matters.
+    /// Over the least rise that matters; of a fall less than 0.
     pub(crate) rise: f64,
     pub(crate) time: Timestamp,
     /// When the object began or its workload was changed, if that is known.
@@ -138,20 +154,36 @@ impl Models {
         };
         for anomaly in anomalies {
             let Some((metric_type, row)) = Row::of(anomaly).filter(|(of, _)| follows(of)) else { continue };
-            let Some(model) = self.of(metric_type) else { continue };
-            if model.forest.learn(&row.0, class).is_ok() {
-                let learnt = &mut model.labels[usize::from(class)];
-                *learnt = learnt.saturating_add(1);
+            let before = self.called.get(&anomaly.id).copied();
+            if before == Some(class) {
+                continue;
+            }
+            let Some(lessons) = self.of(metric_type).map(|model| model.lessons_mut(&row)) else { continue };
+            if lessons.forest.learn(&row.0, class).is_ok() {
+                lessons.count(class, before);
+                self.call(&anomaly.id, class);
             }
         }
     }
 
+    fn call(&mut self, anomaly: &AnomalyId, class: u16) {
+        if self.called.insert(anomaly.clone(), class).is_none() {
+            self.called_in_order.push_back(anomaly.clone());
+        }
+        if self.called_in_order.len() > CALLED
+            && let Some(oldest) = self.called_in_order.pop_front()
+        {
+            self.called.remove(&oldest);
+        }
+    }
+
     pub(crate) fn opinion(&self, metric_type: &MetricType, row: &Row) -> Opinion {
-        let asked = self.by_type.get(metric_type).filter(|model| {
-            let [no_trouble, trouble] = model.labels;
+        let lessons = self.by_type.get(metric_type).map(|model| model.lessons(row));
+        let asked = lessons.filter(|lessons| {
+            let [no_trouble, trouble] = lessons.labels;
             no_trouble.min(trouble) >= LEAST_LABELS
         });
-        let share = |class| asked.and_then(|model| model.forest.share(&row.0, class).ok().flatten());
+        let share = |class| asked.and_then(|lessons| lessons.forest.share(&row.0, class).ok().flatten());
         let is_sure = |class| share(class).is_some_and(|share| share >= SURE);
         match (is_sure(TROUBLE), is_sure(NO_TROUBLE)) {
             (true, _) => Opinion::Trouble,
@@ -174,9 +206,32 @@ impl Model {
         Some(Model {
             trees: HalfSpaceTrees::new(TreeOptions { seed: SEED, ..TreeOptions::default() }).ok()?,
             standing: Standing::new()?,
-            forest: AdaptiveForest::new(ForestOptions::new(FEATURES as u16, 2, SEED)).ok()?,
-            labels: [0; 2],
+            rises: Lessons::new()?,
+            falls: Lessons::new()?,
         })
+    }
+
+    fn lessons(&self, row: &Row) -> &Lessons {
+        if row.is_fall() { &self.falls } else { &self.rises }
+    }
+
+    fn lessons_mut(&mut self, row: &Row) -> &mut Lessons {
+        if row.is_fall() { &mut self.falls } else { &mut self.rises }
+    }
+}
+
+impl Lessons {
+    fn new() -> Option<Self> {
+        let forest = AdaptiveForest::new(ForestOptions::new(FEATURES as u16, 2, SEED)).ok()?;
+        Some(Lessons { forest, labels: [0; 2] })
+    }
+
+    /// One more anomaly of this class, that may have been of the other so far.
+    fn count(&mut self, class: u16, before: Option<u16>) {
+        let [no_trouble, trouble] = &mut self.labels;
+        let (to, from) = if class == TROUBLE { (trouble, no_trouble) } else { (no_trouble, trouble) };
+        *to = to.saturating_add(1);
+        *from = from.saturating_sub(u32::from(before.is_some()));
     }
 }
 
@@ -209,6 +264,11 @@ impl Row {
     pub(crate) fn features(&self) -> impl Iterator<Item = Feature> {
         let named = NAMES.into_iter().zip(self.0);
         named.map(|(name, value)| Feature { name: name.into(), value, expected: None })
+    }
+
+    /// What rises by enough to be told has a rise above this, what falls none.
+    fn is_fall(&self) -> bool {
+        self.0[RISE] == 0.0
     }
 
     /// From a record of a deviation: the metric type that it is about, and its row, if it is whole.

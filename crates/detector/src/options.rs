@@ -1,6 +1,6 @@
 //! What can be configured. One set of values for all workloads; each has a reason, few need a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kubewise_core::Period;
 use kubewise_core::metric::MetricType;
@@ -39,6 +39,8 @@ pub struct RuleOptions {
     /// A person may scale to zero and back.
     pub scaled_to_zero_grace: Period,
     pub node_grace: Period,
+    /// A node that was cordoned first and then went down is in maintenance; a reboot or an upgrade takes less.
+    pub node_maintenance_grace: Period,
     /// An anomaly resolves when nothing has shown it for this long, and for twice the failure's own interval (the
     /// time between restarts), but at most `settle_max`.
     pub settle: Period,
@@ -60,6 +62,7 @@ impl Default for RuleOptions {
             unavailable_grace: Period::from_mins(10),
             scaled_to_zero_grace: Period::from_secs(30),
             node_grace: Period::from_secs(30),
+            node_maintenance_grace: Period::from_mins(30),
             settle: Period::from_secs(60),
             settle_max: Period::from_mins(15),
             healthy_after: Period::from_secs(30),
@@ -67,13 +70,17 @@ impl Default for RuleOptions {
     }
 }
 
-/// When a measure that is higher than its series has shown so far becomes an anomaly.
+/// When a measure that left what its series has shown so far becomes an anomaly: when it is higher, and of work also
+/// when it is far lower or stands still.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
 pub struct DeviationOptions {
     pub enabled: bool,
     /// The score, 0 to 1, from which on a value is news, by metric type; types that are not listed are not followed.
     pub thresholds: BTreeMap<MetricType, f64>,
+    /// Of these types, the measures of work done: to do suddenly far less, or the same without the least wavering, is
+    /// trouble too. A rate of requests of your own belongs here.
+    pub work: BTreeSet<MetricType>,
     /// Points before a series is judged at all.
     pub grace_points: u32,
     /// Points (a day at one in 30 s) before a series counts as grown; before, it must rise by more in proportion, up to
@@ -113,6 +120,7 @@ impl Default for DeviationOptions {
         DeviationOptions {
             enabled: true,
             thresholds: thresholds.into(),
+            work: [MetricType::CpuUsage].into(),
             grace_points: 240,
             mature_points: 2880,
             needed: 5,

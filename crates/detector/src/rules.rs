@@ -48,15 +48,22 @@ pub(crate) struct Scene<'a> {
 }
 
 fn node(known: &Known, options: &RuleOptions) -> Option<Symptom> {
-    let History::Node { unready_since: Some(since) } = known.history else { return None };
+    let History::Node { unready_since: Some(since), cordoned_since } = known.history else { return None };
     let ready = condition(&known.node()?.conditions, "Ready")?;
+    // Who cordons a node and then takes it down means to.
+    let maintained = cordoned_since.is_some_and(|cordoned| cordoned <= since);
+    let (grace, planned) = if maintained {
+        (options.node_maintenance_grace, ", for longer than its maintenance may take")
+    } else {
+        (options.node_grace, "")
+    };
     let text = format!(
-        "{} is not ready ({}): {}",
+        "{} is not ready ({}){planned}: {}",
         text::name(&known.state.object),
         if ready.reason.is_empty() { &ready.status } else { &ready.reason },
         text::brief(&ready.message, MESSAGE)
     );
-    let ripe_at = options.node_grace.after(since);
+    let ripe_at = grace.after(since);
     Some(Symptom::new(Reason::NodeNotReady, &known.state.object, ripe_at, text).severity(Severity::Critical))
 }
 
@@ -70,7 +77,9 @@ pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
         | Reason::CreateContainerConfigError
         | Reason::FailedScheduling
         | Reason::Exhaustion
-        | Reason::Deviation => vec![Kind::Pod],
+        | Reason::Deviation
+        | Reason::Flatline
+        | Reason::RestartRhythm => vec![Kind::Pod],
         Reason::FailedCreate if own == Kind::Deployment => vec![own, Kind::ReplicaSet],
         Reason::ProgressDeadlineExceeded | Reason::ScaledToZero | Reason::FailedCreate => vec![own],
         Reason::Unavailable => vec![own, Kind::Pod],
@@ -97,17 +106,22 @@ pub(crate) fn precedence(reason: Reason) -> u8 {
         Reason::ScaledToZero => 9,
         Reason::Unavailable => 10,
         Reason::Exhaustion => 11,
-        Reason::Deviation => 12,
-        Reason::TelemetryMissing => 13,
+        Reason::RestartRhythm => 12,
+        Reason::Flatline => 13,
+        Reason::Deviation => 14,
+        Reason::TelemetryMissing => 15,
     }
 }
 
 /// Whether trouble of this kind keeps a workload from serving those that need it.
 pub(crate) fn stops(reason: Reason) -> bool {
     match reason {
-        Reason::Exhaustion | Reason::Deviation | Reason::TelemetryMissing | Reason::BackoffLimitExceeded => {
-            false
-        }
+        Reason::Exhaustion
+        | Reason::Deviation
+        | Reason::Flatline
+        | Reason::RestartRhythm
+        | Reason::TelemetryMissing
+        | Reason::BackoffLimitExceeded => false,
         Reason::CrashLoopBackOff
         | Reason::OomKilled
         | Reason::ImagePullBackOff

@@ -1,4 +1,7 @@
-//! Samples of kube-state-metrics as stand-ins for the watch.
+//! What a sample is worth: its time, and samples of kube-state-metrics as stand-ins for the watch.
+//!
+//! A sample that is dated later than now, or was under way for too long, tells nothing of now and would put its series
+//! out of step: it is counted and left out.
 //!
 //! The watch is the truth while it speaks. While the watch of a kind is broken, or when samples go on to say
 //! something else long after its last word about an object, they are taken for the object's state, so that the
@@ -14,10 +17,19 @@ use kubewise_core::state::{Condition, ContainerState, StateDetail, Termination, 
 use crate::history::{ContainerHistory, History};
 use crate::world::Known;
 
+/// Clocks may differ by so much before their samples are left out: about a scrape interval.
+pub(crate) const CLOCK_SKEW: Period = Period::from_secs(30);
+/// A sample that is older than this was under way for longer than any source calls fresh (Prometheus: 5 minutes).
+const TOO_OLD: Period = Period::from_mins(10);
 /// A sample may be as old as a scrape interval (30 s is usual), so it can contradict newer news of the watch.
 pub(crate) const LAG: Period = Period::from_secs(45);
 /// A reason for waiting that no sample has named for this long is over: its series ended.
 const WAITING_LASTS: Period = Period::from_mins(2);
+
+/// Whether a sample's time is near enough to now.
+pub(crate) fn is_dated_well(sample: &NormalizedMetric, now: Timestamp) -> bool {
+    sample.time <= CLOCK_SKEW.after(now) && TOO_OLD.after(sample.time) >= now
+}
 
 /// Whether samples of this type speak of states.
 pub(crate) fn is_state(metric_type: &MetricType) -> bool {

@@ -19,6 +19,8 @@ pub(crate) struct Symptom {
     /// How long the failure takes to come back.
     pub(crate) interval: Option<Period>,
     pub(crate) measure: Option<Measure>,
+    /// It does less than usual, and nothing else.
+    pub(crate) is_less: bool,
 }
 
 /// What a deviation is about.
@@ -41,6 +43,7 @@ impl Symptom {
             features: Vec::new(),
             interval: None,
             measure: None,
+            is_less: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is known of the cluster: every object's present state, who owns it, and what its past adds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kubewise_core::state::{
@@ -14,6 +15,8 @@ use crate::services::Services;
 
 /// Owner chains in Kubernetes are short; a longer one is a cycle.
 const MAX_DEPTH: usize = 8;
+/// Pods whose nodes are looked at for what led up to a workload's trouble.
+const MAX_NODES: usize = 32;
 
 #[derive(Debug, Default)]
 pub(crate) struct World {
@@ -24,6 +27,8 @@ pub(crate) struct World {
     /// Autoscalers by what they scale.
     autoscalers: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
     services: Services,
+    /// Nodes that are to be emptied.
+    cordoned: BTreeSet<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +62,13 @@ impl World {
         if let StateDetail::Service(service) = &state.detail {
             self.services.apply(object, service);
         }
+        if let StateDetail::Node(node) = &state.detail {
+            if node.unschedulable {
+                self.cordoned.insert(object.name.clone());
+            } else {
+                self.cordoned.remove(&object.name);
+            }
+        }
         history.update(state, window, now);
         let known = Known { state: state.clone(), history, heard_at: now };
         self.objects.insert(object.clone(), known);
@@ -76,6 +88,9 @@ impl World {
         let Some(known) = self.objects.remove(object) else { return };
         if let (StateDetail::Pod(pod), Some(workload)) = (&known.state.detail, workload) {
             self.services.pod_gone(object.namespace_or_empty(), pod, &workload);
+        }
+        if object.kind == Kind::Node {
+            self.cordoned.remove(&object.name);
         }
         if object.kind == Kind::Service {
             self.services.remove(object);
@@ -158,6 +173,13 @@ impl World {
         needs
     }
 
+    /// The nodes that a workload's pods are on, a few of them: trouble of one is seen on any.
+    pub(crate) fn nodes_of(&self, workload: &ObjectRef) -> BTreeSet<ObjectRef> {
+        let pods = self.objects_of(workload).into_iter().filter_map(|known| known.pod());
+        let names = pods.filter_map(|(pod, _)| pod.node.clone()).take(MAX_NODES);
+        names.map(|name| ObjectRef::cluster_scoped(Kind::Node, name)).collect()
+    }
+
     /// A workload that should have replicas and has none available.
     pub(crate) fn is_down(&self, workload: &ObjectRef) -> bool {
         let state = self.get(workload).and_then(|known| known.workload());
@@ -183,6 +205,19 @@ impl World {
         let node = self.objects.get(&ObjectRef::cluster_scoped(Kind::Node, name));
         node.and_then(Known::node).is_some_and(|node| {
             condition(&node.conditions, "Ready").is_some_and(|ready| &*ready.status != "True")
+        })
+    }
+
+    /// Whether a node is to be emptied: its pods leave, and work moves away from them.
+    pub(crate) fn is_cordoned(&self, name: &str) -> bool {
+        self.cordoned.contains(name)
+    }
+
+    /// Whether what is measured of an object should go on coming.
+    pub(crate) fn is_running(&self, object: &ObjectRef) -> bool {
+        self.get(object).is_some_and(|known| match known.pod() {
+            Some((pod, _)) => &*pod.phase == "Running" && known.state.deleted.is_none(),
+            None => true,
         })
     }
 

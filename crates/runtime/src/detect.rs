@@ -56,8 +56,9 @@ pub(crate) async fn run(shared: Arc<Shared>, mut detector: Detector, inputs: Inp
             Turn::Tick => {
                 let changes = detector.tick(started);
                 apply(&shared, changes, started);
-                shared.health.detected(detector.stats(), started);
-                shared.telemetry.series(detector.stats().series as u64);
+                let stats = detector.stats();
+                shared.telemetry.detected(&stats);
+                shared.health.detected(stats, started);
                 shared.telemetry.queue("samples", shared.samples.len(), 0);
                 shared.telemetry.detect_busy(busy.as_secs_f64() / TICK.as_secs_f64());
                 busy = Duration::ZERO;

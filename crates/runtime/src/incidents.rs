@@ -98,6 +98,7 @@ impl Incidents {
                 self.outbox.put(Record::Revision(*revision));
             }
             Change::Anomaly(anomaly) => self.anomaly(*anomaly),
+            Change::HeldBack(anomaly) => self.outbox.put(Record::Anomaly(*anomaly)),
             Change::IncidentOpened(incident) => {
                 let id = incident.id.clone();
                 tracing::info!(incident = %id, workload = %incident.workload, reason = %incident.reason, "incident opened");

@@ -1,7 +1,7 @@
 //! Every metric that KubeWise tells about itself, in one place. docs/metrics.md lists the same.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kubewise_core::Period;
 use kubewise_core::anomaly::Reason;
@@ -10,6 +10,7 @@ use kubewise_core::health::BreakerState;
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::PlanStatus;
+use kubewise_detector::Stats;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -45,6 +46,11 @@ struct ByReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCause {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByStatus {
     status: String,
 }
@@ -76,6 +82,9 @@ struct Metrics {
     samples_dropped: Counter,
     watch_items: Counter,
     series: Gauge,
+    samples_not_learnt: Family<ByCause, Counter>,
+    series_begun_anew: Counter,
+    deviations_held_back: Counter,
     anomalies: Family<ByReason, Counter>,
     incidents: Family<ByStatus, Counter>,
     incidents_open: Gauge,
@@ -136,6 +145,21 @@ impl Telemetry {
             samples_dropped: register!("samples_dropped", "Samples left out as unusable", Counter::default()),
             watch_items: register!("watch_items", "Events and object states taken in", Counter::default()),
             series: register!("series", "Series that the detector follows", Gauge::default()),
+            samples_not_learnt: register!(
+                "samples_not_learnt",
+                "Samples that the detector did not learn: of unknown objects, not newer than the last, misdated",
+                Family::default()
+            ),
+            series_begun_anew: register!(
+                "series_begun_anew",
+                "Series whose unit changed, counter was reset or clock was put back",
+                Counter::default()
+            ),
+            deviations_held_back: register!(
+                "deviations_held_back",
+                "Deviations held back because of labels",
+                Counter::default()
+            ),
             anomalies: register!("anomalies", "Anomalies by reason", Family::default()),
             incidents: register!("incidents", "Incidents by the status they reached", Family::default()),
             incidents_open: register!("incidents_open", "Incidents that are not closed", Gauge::default()),
@@ -212,8 +236,21 @@ impl Telemetry {
         self.metrics.watch_items.inc();
     }
 
-    pub(crate) fn series(&self, series: u64) {
-        self.metrics.series.set(series as i64);
+    /// The detector counts by itself, so its totals are taken over.
+    pub(crate) fn detected(&self, stats: &Stats) {
+        let Metrics { series, samples_not_learnt, series_begun_anew, deviations_held_back, .. } =
+            &*self.metrics;
+        series.set(stats.series as i64);
+        let causes = [
+            ("unidentified", stats.unidentified),
+            ("not_newer", stats.ignored),
+            ("misdated", stats.misdated),
+        ];
+        for (cause, total) in causes {
+            samples_not_learnt.get_or_create(&ByCause { cause }).inner().store(total, Ordering::Relaxed);
+        }
+        series_begun_anew.inner().store(stats.begun_anew, Ordering::Relaxed);
+        deviations_held_back.inner().store(stats.held_back, Ordering::Relaxed);
     }
 
     pub(crate) fn detect_busy(&self, share: f64) {

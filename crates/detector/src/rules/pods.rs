@@ -1,11 +1,12 @@
 //! What pods and their containers show.
 
 use jiff::Timestamp;
-use kubewise_core::anomaly::Reason;
+use kubewise_core::anomaly::{Reason, Severity};
 use kubewise_core::state::{ContainerState, PodState};
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::history::{ContainerHistory, PodHistory, is_image_trouble};
+use crate::rhythm::Rhythm;
 use crate::rules::{MESSAGE, Scene};
 use crate::symptom::Symptom;
 use crate::text;
@@ -30,6 +31,7 @@ pub(crate) fn symptoms(scene: &Scene<'_>) -> Vec<Symptom> {
             symptoms.extend(one.config());
             symptoms.extend(one.killed());
             symptoms.extend(one.crash_loop());
+            symptoms.extend(one.rhythm());
         }
     }
     symptoms
@@ -178,6 +180,40 @@ impl Container<'_> {
             symptom = symptom.feature("exit_code", ended.exit_code as f64, Some(0.0));
         }
         symptom.interval = self.interval();
+        Some(symptom)
+    }
+
+    /// Restarts that come regularly, each after the container was well for longer than a crash loop lets it be.
+    fn rhythm(&self) -> Option<Symptom> {
+        let Pod { scene, .. } = self.pod;
+        let rhythm = Rhythm::of(self.past.moments(), scene.options.restart_window)?;
+        let last = self.past.last_restart()?;
+        if rhythm.is_over(last, scene.now) {
+            return None;
+        }
+        let exit = self.state.terminated.as_ref();
+        let code = exit.map_or_else(String::new, |ended| {
+            format!(", last with exit code {} ({})", ended.exit_code, ended.reason)
+        });
+        let text = format!(
+            "{} restarts by error about every {}: {} times in a row after {} to {}{code} (so regular by chance in about \
+             1 of {:.0})",
+            self.name(),
+            text::whole(rhythm.interval),
+            rhythm.beats,
+            text::whole(rhythm.shortest),
+            text::whole(rhythm.longest),
+            1.0 / rhythm.chance()
+        );
+        let mut symptom = self
+            .symptom(Reason::RestartRhythm, last, text)
+            .severity(Severity::Warning)
+            .feature("restarts", f64::from(self.state.restarts), None)
+            .feature("beats", rhythm.beats as f64, Some(0.0))
+            .feature("interval_seconds", rhythm.interval.as_secs_f64(), None)
+            .feature("spread", rhythm.spread(), Some(1.0))
+            .feature("chance", rhythm.chance(), None);
+        symptom.interval = Some(rhythm.interval);
         Some(symptom)
     }
 

@@ -167,3 +167,43 @@ fn a_lost_node_is_one_incident_and_not_one_for_each_of_its_workloads() {
     assert_eq!(scene.reasons(), ["NodeNotReady"]);
     assert_eq!(scene.incidents().len(), 1);
 }
+
+#[test]
+fn a_node_in_maintenance_may_be_down_for_a_while() {
+    let cordoned = |ready: &str| node("n1", ready).with("spec", json!({ "unschedulable": true }));
+    let mut scene = Scene::new();
+    scene.apply([node("n1", "True"), cordoned("True")]);
+    scene.pass(60);
+    scene.apply([cordoned("Unknown")]);
+    scene.pass(29 * 60);
+    scene.nothing_noticed();
+    scene.apply([cordoned("True")]);
+    scene.pass(600);
+    scene.apply([node("n1", "True")]);
+    scene.pass(600);
+    scene.nothing_noticed();
+}
+
+#[test]
+fn maintenance_that_does_not_end_and_a_node_that_was_cordoned_when_it_was_down_are_told() {
+    let cordoned = |ready: &str| node("n1", ready).with("spec", json!({ "unschedulable": true }));
+    let mut scene = Scene::new();
+    scene.apply([cordoned("True")]);
+    scene.pass(60);
+    scene.apply([cordoned("False")]);
+    scene.pass(31 * 60);
+    assert_eq!(scene.reasons(), ["NodeNotReady"]);
+    let text = &scene.firing()[0].explanation;
+    assert!(text.contains("for longer than its maintenance may take"), "{text}");
+
+    let mut scene = Scene::new();
+    scene.apply([node("n1", "True")]);
+    scene.pass(60);
+    scene.apply([node("n1", "False")]);
+    scene.pass(10);
+    scene.apply([cordoned("False")]);
+    scene.pass(30);
+    assert_eq!(scene.reasons(), ["NodeNotReady"]);
+    scene.pass(600);
+    assert_eq!((scene.reasons(), scene.quiet()), (vec!["NodeNotReady"], 0), "a cordon cures nothing");
+}

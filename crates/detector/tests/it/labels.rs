@@ -6,13 +6,13 @@
 
 use jiff::SignedDuration;
 use kubewise_core::Kind;
-use kubewise_core::anomaly::{AnomalyRecord, Reason};
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, Reason};
 use kubewise_core::feedback::{Feedback, Label};
 use kubewise_core::id::{FeedbackId, IncidentId};
 use kubewise_core::metric::MetricType;
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::unit::Unit;
-use kubewise_detector::Observation;
+use kubewise_detector::{Change, Observation};
 
 use crate::deviation::Noise;
 use crate::scene::*;
@@ -216,6 +216,61 @@ fn too_few_labels_and_those_of_another_metric_type_or_version_change_nothing() {
     assert_eq!(says(&MetricType::CpuLimitRatio, &lessons).scene.said, other.scene.said);
 }
 
+/// Who says the same of an incident twice, or whose word a repair confirms, has not seen two.
+#[test]
+fn a_second_label_of_an_incident_is_no_second_case_and_another_one_takes_the_place_of_the_first() {
+    let (_, lessons) = taught(5);
+    let four = &lessons[..8];
+    let throttling = says(&MetricType::CpuThrottling, &[]);
+    let twice: Vec<_> = four.iter().chain(four).cloned().collect();
+    assert_eq!(
+        says(&MetricType::CpuThrottling, &twice).scene.said,
+        throttling.scene.said,
+        "still four of each"
+    );
+    // Of five cases of each kind one of trouble was called none at first, and then trouble: now there are enough.
+    let mut changed = lessons.clone();
+    let last = changed.pop().unwrap();
+    changed.push(relabelled(last.clone(), Label::False));
+    assert_eq!(
+        says(&MetricType::CpuThrottling, &changed).scene.said,
+        throttling.scene.said,
+        "four of trouble"
+    );
+    changed.push(last);
+    assert_ne!(says(&MetricType::CpuThrottling, &changed).scene.said, throttling.scene.said);
+}
+
+fn relabelled(lesson: Observation, label: Label) -> Observation {
+    let Observation::Feedback { mut feedback, anomalies } = lesson else { return lesson };
+    feedback.label = label;
+    Observation::Feedback { feedback, anomalies }
+}
+
+#[test]
+fn what_was_held_back_until_it_was_over_is_recorded_then() {
+    let (mut stage, _) = taught(5);
+    let name = stage.held_back();
+    let held = |stage: &Stage| -> Vec<AnomalyRecord> {
+        let said = stage.scene.said.iter();
+        let records =
+            said.filter_map(|change| if let Change::HeldBack(one) = change { Some(&**one) } else { None });
+        records.filter(|one| *one.workload.name == name).cloned().collect()
+    };
+    assert_eq!(held(&stage), []);
+    stage.end(&name);
+    let held = held(&stage);
+    assert_eq!(held.len(), 1, "{held:#?}");
+    assert_eq!((held[0].status, &held[0].incident), (AnomalyStatus::Resolved, &None));
+    assert!(held[0].resolved_at > Some(held[0].time));
+    let text = &held[0].explanation;
+    assert!(
+        text.ends_with("held back until it was over, since others like it were called no trouble"),
+        "{text}"
+    );
+    assert_eq!(stage.deviation(&name), None);
+}
+
 /// As a version that kept no rows would have written it.
 fn without_rows(lesson: Observation) -> Observation {
     let Observation::Feedback { feedback, mut anomalies } = lesson else { return lesson };
@@ -261,11 +316,14 @@ fn what_lasts_or_grows_is_told_whatever_labels_say() {
 
 #[test]
 fn a_deviation_that_fires_resolves_once_enough_of_its_like_were_called_no_trouble() {
-    let (mut stage, lessons) = taught(4);
+    let (mut stage, _) = taught(4);
+    let trouble = stage.play(Play::Trouble);
+    stage.end(&trouble);
+    let trouble = stage.deviation(&trouble).unwrap();
     let name = stage.play(Play::Batch);
     let anomaly = stage.deviation(&name).unwrap();
     stage.scene.see(&said(Label::Expected, &anomaly));
-    stage.scene.see(&lessons[1]);
+    stage.scene.see(&said(Label::True, &trouble));
     stage.scene.pass(70);
     assert_eq!((stage.scene.reasons(), stage.scene.detector.stats().open_incidents), (vec![], 0));
 }

@@ -1,5 +1,6 @@
 //! Missing telemetry is a state of its own; samples stand in for a broken watch.
 
+use jiff::SignedDuration;
 use kubewise_core::Kind;
 use kubewise_core::metric::{MetricType, NormalizedMetric};
 use kubewise_core::port::WatchItem;
@@ -123,6 +124,143 @@ fn waiting_ends_with_its_series_unless_the_source_is_silent() {
         scene.pass(70);
         assert_eq!(scene.quiet(), usize::from(answered));
     }
+}
+
+/// A scene with a series of CPU that was learnt for a while, at one sample in 30 s.
+fn learnt(points: usize) -> Scene {
+    let mut scene = Scene::new();
+    scene.apply(workload("cart", 1, 1));
+    live(&mut scene, points, 0.2);
+    scene
+}
+
+fn live(scene: &mut Scene, points: usize, cores: f64) {
+    for point in 0..points {
+        scene.pass(30);
+        let value = cores + 0.01 * (point * 7 % 13) as f64;
+        scene.sample(sample("cart-r1-0", MetricType::CpuUsage, Unit::Cores, value));
+    }
+}
+
+#[test]
+fn samples_from_the_future_and_from_long_ago_are_counted_and_put_nothing_out_of_step() {
+    let mut scene = learnt(300);
+    let before = scene.detector.stats();
+    for seconds in [31, 3_600, 86_400, -601, -86_400] {
+        let time = scene.now + SignedDuration::from_secs(seconds);
+        let strange =
+            NormalizedMetric { time, ..sample("cart-r1-0", MetricType::CpuUsage, Unit::Cores, 9.0) };
+        scene.see(&Observation::Metric(strange));
+        let waits = NormalizedMetric { time, ..detailed(MetricType::Waiting, "CrashLoopBackOff", 1.0) };
+        scene.see(&Observation::Metric(waits));
+    }
+    let stats = scene.detector.stats();
+    assert_eq!((stats.misdated - before.misdated, stats.ignored), (10, before.ignored));
+    live(&mut scene, 10, 0.2);
+    assert_eq!(scene.detector.stats().ignored, before.ignored, "what comes in time is learnt");
+    scene.nothing_noticed();
+}
+
+#[test]
+fn a_sample_that_is_a_little_ahead_or_behind_is_learnt() {
+    let mut scene = Scene::new();
+    scene.apply(workload("cart", 1, 1));
+    for seconds in [-500, 30] {
+        let time = scene.now + SignedDuration::from_secs(seconds);
+        let one = NormalizedMetric { time, ..sample("cart-r1-0", MetricType::CpuUsage, Unit::Cores, 0.2) };
+        scene.see(&Observation::Metric(one));
+    }
+    let stats = scene.detector.stats();
+    assert_eq!((stats.misdated, stats.ignored, stats.series), (0, 0, 1));
+}
+
+/// Twice, older than the last, and no number: each is counted once and changes nothing that follows.
+#[test]
+fn duplicates_old_samples_and_what_is_no_number_change_nothing_that_follows() {
+    let mut plain = learnt(600);
+    let mut marred = learnt(600);
+    for value in [0.9, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for (metric_type, unit) in
+            [(MetricType::CpuUsage, Unit::Cores), (MetricType::MemoryLimitRatio, Unit::Ratio)]
+        {
+            marred.sample(sample("cart-r1-0", metric_type.clone(), unit, 0.5));
+            plain.sample(sample("cart-r1-0", metric_type.clone(), unit, 0.5));
+            marred.sample(sample("cart-r1-0", metric_type.clone(), unit, value));
+            let time = marred.now - SignedDuration::from_secs(60);
+            let old = NormalizedMetric { time, ..sample("cart-r1-0", metric_type, unit, value) };
+            marred.see(&Observation::Metric(old));
+        }
+    }
+    assert!(marred.detector.stats().ignored > plain.detector.stats().ignored);
+    for scene in [&mut plain, &mut marred] {
+        live(scene, 40, 0.9);
+    }
+    assert_eq!(plain.said, marred.said);
+    assert!(!plain.said.is_empty());
+}
+
+#[test]
+fn when_the_clock_is_put_back_all_goes_on_from_there() {
+    let mut scene = learnt(3_000);
+    scene.apply([waiting(pod("cart", 1, 0), "CrashLoopBackOff")]);
+    scene.now -= SignedDuration::from_hours(3);
+    // What fires is looked at again at once, not in three hours.
+    scene.apply(workload("cart", 1, 1));
+    scene.pass(70);
+    assert_eq!((scene.reasons(), scene.quiet()), (vec![], 1));
+    // So are the samples; what was learnt is not lost.
+    live(&mut scene, 5, 0.2);
+    let stats = scene.detector.stats();
+    assert_eq!((stats.ignored, stats.begun_anew, stats.series), (0, 1, 1));
+    live(&mut scene, 20, 0.9);
+    assert_eq!(scene.reasons(), ["Deviation"]);
+}
+
+#[test]
+fn a_metric_that_changes_its_unit_begins_anew_and_is_counted() {
+    let mut scene = learnt(3_000);
+    for _ in 0..40 {
+        scene.pass(30);
+        scene.sample(sample("cart-r1-0", MetricType::CpuUsage, Unit::Ratio, 0.9));
+    }
+    let stats = scene.detector.stats();
+    assert_eq!((stats.begun_anew, stats.series), (1, 1));
+    scene.nothing_noticed();
+}
+
+#[test]
+fn a_metric_that_vanishes_while_others_come_is_missing_until_it_is_back() {
+    let mut scene = learnt(300);
+    let other = |scene: &mut Scene, minutes: usize| {
+        for _ in 0..minutes {
+            scene.pass(60);
+            scene.sample(sample("cart-r1-0", MetricType::CpuThrottling, Unit::Ratio, 0.1));
+        }
+    };
+    other(&mut scene, 14);
+    assert!(scene.detector.stats().missing.is_empty());
+    other(&mut scene, 4);
+    assert_eq!(scene.detector.stats().missing, ["metric cpu_usage"]);
+    scene.nothing_noticed();
+    live(&mut scene, 3, 0.2);
+    scene.pass(61);
+    assert!(scene.detector.stats().missing.is_empty());
+    // With the last pod that had it, it is not missed.
+    scene.delete(&pod("cart", 1, 0));
+    scene.pass(3_600);
+    assert!(scene.detector.stats().missing.is_empty());
+}
+
+#[test]
+fn a_deviation_of_a_metric_that_vanishes_is_not_well_for_that() {
+    let mut scene = learnt(3_000);
+    live(&mut scene, 20, 0.9);
+    assert_eq!(scene.reasons(), ["Deviation"]);
+    scene.pass(8 * 3_600);
+    assert_eq!(scene.reasons(), ["Deviation"], "nothing is healthy because nothing is measured");
+    live(&mut scene, 12, 0.2);
+    scene.pass(61);
+    assert_eq!(scene.reasons(), [""; 0]);
 }
 
 #[test]

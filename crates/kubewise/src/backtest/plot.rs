@@ -187,7 +187,9 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         Reason::OomKilled => {
             &[MetricType::MemoryLimitRatio, MetricType::MemoryWorkingSet, MetricType::Restarts]
         }
-        Reason::CrashLoopBackOff => &[MetricType::Restarts, MetricType::ReplicasAvailable],
+        Reason::CrashLoopBackOff | Reason::RestartRhythm => {
+            &[MetricType::Restarts, MetricType::ReplicasAvailable]
+        }
         Reason::NodeNotReady => &[MetricType::NodeCondition],
         Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
@@ -199,7 +201,7 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         Reason::Exhaustion => {
             &[MetricType::MemoryLimitRatio, MetricType::VolumeUsage, MetricType::QuotaUsage]
         }
-        Reason::BackoffLimitExceeded | Reason::Deviation | Reason::TelemetryMissing => &[],
+        Reason::BackoffLimitExceeded | Reason::Deviation | Reason::Flatline | Reason::TelemetryMissing => &[],
     }
 }
 

@@ -53,6 +53,35 @@ fn a_forest_follows_a_change() {
 }
 
 #[test]
+fn the_shares_of_all_classes_are_the_votes_behind_the_prediction() {
+    let mut model = AdaptiveForest::new(forest::Options::new(2, 3, 7)).unwrap();
+    assert_eq!(model.share(&[0.5, 0.5], 0), Ok(None), "nothing was learnt");
+    let mut rng = Mersenne::new(3);
+    // Class 0 to the left, 1 to the right; in the middle either. Class 2 never comes.
+    for _ in 0..3000 {
+        let row = [rng.random(), rng.random()];
+        let label = u16::from(row[0] > 0.4 + 0.2 * rng.random());
+        model.learn(&row, label).unwrap();
+    }
+    let shares = |row: &[f64]| [0, 1, 2].map(|class| model.share(row, class).unwrap().unwrap());
+    for place in 0..=20 {
+        let row = [f64::from(place) / 20.0, 0.5];
+        let all = shares(&row);
+        assert!(
+            (all.iter().sum::<f64>() - 1.0).abs() < 1e-9 && all.iter().all(|share| *share >= 0.0),
+            "{all:?}"
+        );
+        let likeliest = u16::from(all[0] < all[1]);
+        assert_eq!(model.predict(&row), Ok(Some(likeliest)), "{all:?}");
+        assert_eq!(all[2], 0.0);
+    }
+    let (left, middle, right) = (shares(&[0.1, 0.5]), shares(&[0.5, 0.5]), shares(&[0.9, 0.5]));
+    assert!(left[0] > 0.95 && right[1] > 0.95 && middle[0] < left[0] && middle[1] < right[1]);
+    assert!(model.share(&[0.1], 0).is_err() && model.share(&[0.1, f64::NAN], 0).is_err());
+    assert_eq!(model.share(&[0.1, 0.5], 9), Ok(Some(0.0)), "nobody votes for a class that there is not");
+}
+
+#[test]
 fn refuses_what_means_nothing() {
     let options = tree::Options::new(2, 2);
     let refused = |options| HoeffdingTree::new(options).unwrap_err().to_string();

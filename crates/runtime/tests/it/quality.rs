@@ -38,6 +38,9 @@ fn cluster() -> Scene {
         };
         scene.world.add(Workload::deployment("shop", &service(number).name).behaviour(behaviour));
     }
+    // It does little but answer.
+    let answers = Behaviour { cpu_idle: 0.01, ..Behaviour::service(0.15, 200.0 * MIB) };
+    scene.world.add(Workload::deployment("shop", "storefront").behaviour(answers));
     scene.world.add(Workload::stateful_set("shop", "warehouse").replicas(3));
     scene.world.add(Workload::daemon_set("shop", "agent"));
     scene
@@ -76,9 +79,11 @@ fn told(incidents: &[Incident]) -> Vec<String> {
         .collect()
 }
 
-/// 42 workloads for a day: rollouts, scalings, cron runs and peaks, lost pods, nodes in maintenance.
+/// 43 workloads for a day: rollouts, scalings, cron runs and peaks, lost pods, nodes in maintenance; then the traffic of
+/// one is cut.
 #[test]
-fn a_thousand_workload_hours_of_healthy_life_have_at_most_one_incident() {
+fn a_thousand_workload_hours_of_healthy_life_have_at_most_one_incident_and_a_cut_of_traffic_after_it_has_its_own()
+ {
     let mut scene = cluster();
     let start = scene.world.now();
     let at = |minutes: u64| Period::from_mins(minutes).after(start);
@@ -125,6 +130,17 @@ fn a_thousand_workload_hours_of_healthy_life_have_at_most_one_incident() {
     let incidents = scene.incidents();
     assert!(incidents.len() <= 1, "{:#?}", told(&incidents));
     assert_eq!(scene.changes(), [], "nothing healthy is touched");
+
+    // The day taught what is usual; now nobody asks one service any more.
+    let known = incidents.len();
+    scene.change(Change::Load { workload: deployment("storefront"), factor: 0.0 });
+    scene.pass(Period::from_mins(15));
+    let incidents = scene.incidents();
+    let new: Vec<Incident> =
+        incidents.into_iter().filter(|one| one.workload == deployment("storefront")).collect();
+    assert_eq!(new.len(), 1, "{:#?}", told(&scene.incidents()));
+    assert_eq!((new[0].reason, scene.incidents().len()), (Reason::Deviation, known + 1));
+    assert!(new[0].summary.contains("fell to"), "{}", new[0].summary);
 }
 
 #[test]
