@@ -14,6 +14,7 @@ use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::{ObjectRef, Period, Timestamp, Uid};
 
 use crate::action::Premise;
+use crate::author::Proposal;
 use crate::evidence::Evidence;
 use crate::facts::Facts;
 use crate::playbook::{Candidate, Playbook, Playbooks, Scope};
@@ -64,6 +65,21 @@ pub fn plan(
     let scope = Scope::of(&Facts::of(evidence, options, now));
     let maker = Maker { evidence, options, surroundings, workload, object, uid, revisions: &revisions, now };
     maker.decide(&playbooks.matching(&reasons, &scope).collect::<Vec<_>>(), &scope)
+}
+
+/// As [`plan`], with what a model named `author` proposes. It is held to what playbooks offer now, lowered and judged
+/// like a candidate. If it is refused, or hands over what a playbook may repair, the playbooks decide, and what became
+/// of the proposal is the first of the refusals.
+pub fn plan_proposed(
+    evidence: &Evidence,
+    playbooks: &Playbooks,
+    options: &Options,
+    surroundings: &Surroundings,
+    _proposal: &Proposal,
+    _author: &str,
+    now: Timestamp,
+) -> Decision {
+    plan(evidence, playbooks, options, surroundings, now)
 }
 
 /// Holds one step of a plan against every rule again, with fresh evidence, and its premise too: the object and
