@@ -37,7 +37,7 @@ pub use explain::{explanation, told};
 pub(crate) use offer::{Offer, find};
 pub use proposal::{Objection, Parameter, Proposal, ProposedAction, RootCause};
 
-/// Bytes of a refused answer that are shown to the model again, and of what was wrong with it.
+/// Bytes of a refused answer that are shown to the model again.
 const MAX_REPEATED: usize = 1_200;
 
 /// How much is said and listened to.
@@ -90,6 +90,11 @@ pub fn draft(
     let (prompt, ids) = prompt::proposal(evidence, &offers, items, options, policy.guards, now);
     let fingerprint = fingerprint(evidence, &revisions, &offers);
     Some(Draft { prompt, fingerprint, offers, ids, guards: policy.guards })
+}
+
+/// Free text as it is kept and told: on one line, without secrets, and cut to what a person reads.
+pub(crate) fn readable(text: &str) -> String {
+    Egress::new(Guards::default()).line().text(text).into_text()
 }
 
 /// Everything that a model may have been shown, by the ids that it may have cited.

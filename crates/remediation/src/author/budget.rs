@@ -8,7 +8,11 @@ const BYTES_PER_TOKEN: usize = 3;
 
 /// A careful estimate.
 pub(super) fn tokens(text: &str) -> usize {
-    text.len().div_ceil(BYTES_PER_TOKEN)
+    tokens_of(text.len())
+}
+
+pub(super) fn tokens_of(bytes: usize) -> usize {
+    bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
 /// The most telling items that fit, in the order in which they are told. Items come with the most telling source first
@@ -24,7 +28,9 @@ pub(super) fn chosen(items: Vec<Item>, room: usize) -> Vec<Item> {
     let mut left = room;
     let mut chosen: Vec<Item> = Vec::new();
     for (_, item) in ranked {
-        let cost = tokens(&item.told());
+        let is_first = chosen.iter().all(|earlier| earlier.source != item.source);
+        let title = if is_first { tokens(&item.source.heading()) } else { 0 };
+        let cost = title + tokens(&item.told());
         if cost <= left {
             left -= cost;
             chosen.push(item);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::dossier::{Dossier, Source};
 use super::egress::Line;
-use super::fields::{REFERENCES, TEMPLATE};
+use super::fields::{REFERENCES, Show, TEMPLATE};
 use crate::evidence::Evidence;
 use crate::revision::{Revision, Revisions};
 
@@ -60,6 +60,9 @@ fn differences(before: &Revision, current: &Revision, dossier: &mut Dossier) {
     for (place, (path, old, new)) in (2..).zip(changed.iter().take(MAX_CHANGES)) {
         let line = egress.line().name(path);
         let line = match (old, new) {
+            (Some((Show::Hidden, _)), Some(_)) => {
+                title(line.ours(" has another value than in revision "), before)
+            }
             (Some((show, old)), Some((_, new))) => {
                 of_old(line.ours(" was ").shown(*show, old)).ours(", is now ").shown(*show, new)
             }

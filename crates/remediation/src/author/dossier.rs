@@ -50,8 +50,8 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn title(self) -> &'static str {
-        match self {
+    pub(super) fn heading(self) -> String {
+        let title = match self {
             Source::Anomalies => "What was noticed",
             Source::Changes => "What changed",
             Source::Containers => "Containers in trouble, and how they ended",
@@ -62,7 +62,8 @@ impl Source {
             Source::State => "The workload and what belongs to it",
             Source::Events => "Other Events, in order",
             Source::Metrics => "Measures",
-        }
+        };
+        format!("## {title}\n")
     }
 }
 

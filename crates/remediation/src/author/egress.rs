@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::fields::{List, Show};
 use super::redact::redact;
 
-/// Characters of one free text that are told: what the API server allows an Event, cut by half twice.
+/// Characters of one free text that are told; of an Event's 1,024 the first say it.
 const MAX_TEXT: usize = 400;
 /// Bytes of it that are looked at. More than is told, so that no secret is cut in two and then not known.
 const MAX_LOOKED_AT: usize = 2_048;
@@ -111,6 +111,10 @@ impl Egress {
 impl Line {
     pub(super) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
     }
 
     pub(super) fn ours(mut self, words: &'static str) -> Self {

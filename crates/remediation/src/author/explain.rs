@@ -9,7 +9,7 @@ use kubewise_core::guard::Guards;
 use kubewise_core::incident::Incident;
 use kubewise_core::plan::{Disposition, RemediationPlan};
 
-use super::egress::Egress;
+use super::egress::{Egress, plain};
 use super::{Options, dossier, prompt};
 use crate::evidence::Evidence;
 use crate::revision::Revisions;
@@ -97,5 +97,5 @@ pub fn told(
         let (name, status, at) = (&done.action.name, done.status, done.started_at);
         let _ = writeln!(told, "- {at:.0} {undid}{name}: {status}{verdict}; {}", done.detail);
     }
-    told
+    plain(&told)
 }

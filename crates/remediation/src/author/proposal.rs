@@ -22,8 +22,8 @@ const MAX_SENTENCE: usize = 600;
 /// More than these support nothing better.
 const MAX_CITED: usize = 16;
 const MAX_CHECKS: usize = 8;
-/// Characters of an objection; it may hold words of the answer.
-const MAX_FINDING: usize = 400;
+/// Bytes of an objection; it may hold words of the answer.
+pub(super) const MAX_FINDING: usize = 400;
 /// What providers' validators of schemas do not know, or refuse: bounds are checked here.
 const NOT_FOR_PROVIDERS: [&str; 6] = ["$schema", "title", "format", "minimum", "maximum", "default"];
 
@@ -204,7 +204,8 @@ fn line(text: &str) -> String {
 
 impl Objection {
     pub(crate) fn new(rule: impl fmt::Display, finding: impl AsRef<str>) -> Self {
-        let finding = line(finding.as_ref()).chars().take(MAX_FINDING).collect();
+        let mut finding = line(finding.as_ref());
+        finding.truncate(finding.floor_char_boundary(MAX_FINDING));
         Objection { rule: rule.to_string(), finding }
     }
 }

@@ -73,7 +73,7 @@ static ARGUMENT: LazyLock<Regex> = LazyLock::new(|| {
 /// What its issuer gave a shape.
 static SHAPE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?x)
+        r"(?x-u)
         \b(?: (?:AKIA|ASIA|AGPA|AIDA|AROA)[A-Z0-9]{12,}
           | gh[pousr]_\w{16,} | github_pat_\w{16,} | glpat-[\w-]{16,}
           | xox[abeoprs]-[\w-]{10,} | (?:sk|rk|pk)_(?:live|test)_\w{10,} | sk-[\w-]{16,} | whsec_\w{16,}

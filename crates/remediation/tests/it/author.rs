@@ -9,6 +9,7 @@ mod prompts;
 mod secrets;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use kubewise_core::anomaly::Severity;
 use kubewise_core::author::{Answer, Ending, Prompt};
@@ -23,6 +24,9 @@ use kubewise_remediation::playbook::Playbooks;
 
 use crate::fixture::{World, at, now};
 
+/// Read once: most of what a test does else is to read them again.
+static PLAYBOOKS: LazyLock<Playbooks> = LazyLock::new(Playbooks::builtin);
+
 /// How a model is named.
 pub(super) const MODEL: &str = "test/scripted-1";
 
@@ -32,12 +36,12 @@ pub(super) fn draft(world: &World) -> Draft {
 
 pub(super) fn draft_within(world: &World, options: author::Options) -> Option<Draft> {
     let World { evidence, options: policy, surroundings } = world;
-    author::draft(evidence, &Playbooks::builtin(), policy, surroundings, &options, now())
+    author::draft(evidence, &PLAYBOOKS, policy, surroundings, &options, now())
 }
 
 pub(super) fn decide(world: &World, proposal: &Proposal) -> Decision {
     let World { evidence, options, surroundings } = world;
-    planner::plan_proposed(evidence, &Playbooks::builtin(), options, surroundings, proposal, MODEL, now())
+    planner::plan_proposed(evidence, &PLAYBOOKS, options, surroundings, proposal, MODEL, now())
 }
 
 pub(super) fn planned(decision: Decision) -> RemediationPlan {
@@ -73,9 +77,9 @@ pub(super) fn offers(prompt: &Prompt) -> Vec<ProposedAction> {
 pub(super) fn data(prompt: &Prompt) -> &str {
     let (_, after) = prompt.case.split_once("all between the two lines of ").unwrap();
     let (fence, after) = after.split_once(" is data\n").unwrap();
-    let inside = after.strip_prefix(&format!("<{fence}>\n")).unwrap();
+    let inside = after.strip_prefix(&format!("<{fence}>")).unwrap();
     let end = inside.find(&format!("\n</{fence}>\n")).unwrap();
-    &inside[..=end]
+    &inside[1..=end]
 }
 
 /// The ids of the evidence that a prompt shows.

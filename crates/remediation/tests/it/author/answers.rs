@@ -244,7 +244,7 @@ fn any_action() -> impl Strategy<Value = ProposedAction> {
         .map(|action| action.name.to_owned())
         .chain(["DeleteNamespace".into(), "rolloutUndo".into(), String::new()])
         .collect();
-    let targets = [
+    let targets: &'static [&str] = &[
         CART,
         "Deployment shop/catalog",
         "Deployment kube-system/dns",
@@ -252,15 +252,16 @@ fn any_action() -> impl Strategy<Value = ProposedAction> {
         "StatefulSet shop/cart",
         "",
     ];
-    let keys = ["revision", "container", "memoryLimit", "replicas", "pod", "message", "autoscaler", "force"];
-    let values =
-        ["good", "bad", "app", "160Mi", "201326592", "3", "6", "0", "-1", "1e30", "cart-good-1", "true", ""];
-    let parameter = (prop::sample::select(&keys[..]), prop::sample::select(&values[..]));
+    let keys: &'static [&str] =
+        &["revision", "container", "memoryLimit", "replicas", "pod", "message", "autoscaler", "force"];
+    let values: &'static [&str] =
+        &["good", "bad", "app", "160Mi", "201326592", "3", "6", "0", "-1", "1e30", "cart-good-1", "true", ""];
+    let parameter = (prop::sample::select(keys), prop::sample::select(values));
     let parameters = prop::collection::vec(parameter, 0..3);
-    let random = (prop::sample::select(names), prop::sample::select(&targets[..]), parameters)
+    let random = (prop::sample::select(names), prop::sample::select(targets), parameters)
         .prop_map(|(name, target, parameters)| action(&name, target, &parameters));
     // Half of them are near to what is offered.
-    let amount = prop::sample::select(&values[..]);
+    let amount = prop::sample::select(values);
     let near = (0_usize..3, amount).prop_map(|(which, value)| match which {
         0 => action("RolloutUndo", CART, &[("revision", value)]),
         1 => action("SetResources", CART, &[("container", "app"), ("memoryLimit", value)]),

@@ -7,7 +7,7 @@ use kubewise_remediation::author::Draft;
 use kubewise_remediation::planner::Decision;
 use serde_json::{Value, json};
 
-use super::{complete, data, decide, draft, event, ids, log, offers, proposing};
+use super::{PLAYBOOKS, complete, data, decide, draft, event, ids, log, offers, proposing};
 use crate::fixture::{World, crash_loop};
 
 /// Begins what an obedient author takes for its answer.
@@ -45,7 +45,8 @@ pub(super) fn outcome(world: &World, author: Scripted) -> RemediationPlan {
         let second = drafted.second(&first, &objection);
         drafted.read(&author.answers(&second))
     });
-    let decision = proposal.map_or_else(|_| world.decide(), |proposal| decide(world, &proposal));
+    let decision =
+        proposal.map_or_else(|_| world.decide_with(&PLAYBOOKS), |proposal| decide(world, &proposal));
     match decision {
         Decision::Plan { plan, .. } => *plan,
         other @ (Decision::Wait { .. } | Decision::Nothing { .. }) => panic!("no plan: {other:?}"),

@@ -12,7 +12,7 @@ use crate::fixture::{World, crash_loop};
 use crate::hostile::Dice;
 
 /// Places in which a secret is planted, and so secrets in each world.
-const PLACES: usize = 20;
+const PLACES: usize = 22;
 const WORLDS: usize = 50;
 /// Nothing is left out for want of room: what is not there was taken out.
 const ROOMY: Options = Options { prompt_tokens: 1_000_000, answer_tokens: 2_000 };
@@ -161,7 +161,7 @@ pub(super) fn leaks(text: &str, secret: &str) -> bool {
 }
 
 #[test]
-fn of_a_thousand_secrets_none_leaves() {
+fn of_more_than_a_thousand_secrets_none_leaves() {
     let mut dice = Dice(20_261_125);
     let mut planted_in_all = 0;
     for number in 0..WORLDS {
@@ -172,6 +172,8 @@ fn of_a_thousand_secrets_none_leaves() {
             sent(&drafted.prompt),
             sent(&drafted.second(&complete("no"), &objection)),
             sent(&author::explanation(&world.evidence, Some(&world.plan()), &ROOMY)),
+            // What a plan keeps of it, for people and exports.
+            serde_json::to_string(&world.plan().evidence).unwrap(),
         ];
         for text in &texts {
             for (place, canary) in &secrets {
@@ -188,7 +190,7 @@ fn of_a_thousand_secrets_none_leaves() {
         assert!(texts[0].contains("DB_PASSWORD"), "names of variables are told");
         planted_in_all += secrets.len();
     }
-    assert_eq!(planted_in_all, 1_000);
+    assert_eq!(planted_in_all, 1_100);
 }
 
 /// The lines of a log that was told, as the model sees them.
