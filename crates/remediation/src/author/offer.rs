@@ -66,6 +66,21 @@ impl Offer {
         })
     }
 
+    /// A field that another offer writes as well, or a field within one.
+    pub(super) fn meets(&self, other: &Offer) -> Option<String> {
+        let within = |one: &str, of: &str| {
+            one.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let theirs: Vec<_> = writes(other).collect();
+        let mut ours = writes(self);
+        let met = ours.find(|(object, path)| {
+            theirs
+                .iter()
+                .any(|(other, field)| other == object && (within(path, field) || within(field, path)))
+        });
+        met.map(|(object, path)| format!("{path} of {object}"))
+    }
+
     fn is_amount(&self, name: &str) -> bool {
         self.action.amounts.contains(&name)
     }
@@ -149,6 +164,22 @@ pub(crate) fn find<'o>(
         }
         Objection::new(Guard::OfferedOnly, finding)
     }))
+}
+
+/// The object and path of everything that an offer would write; a pod that is evicted is written as a whole. Fields that
+/// are only tested do not count.
+fn writes(offer: &Offer) -> impl Iterator<Item = (&ObjectRef, &str)> {
+    offer.judged.as_deref().unwrap_or_default().iter().flat_map(|step| {
+        let fields: Vec<(&ObjectRef, &str)> = match &step.operation {
+            Operation::Write { object, changes, .. } => {
+                let written = changes.iter().filter(|change| change.before != change.after);
+                written.map(|change| (object, change.path.as_str())).collect()
+            }
+            Operation::Evict { pod, .. } => vec![(pod, "")],
+            Operation::Notify { .. } => Vec::new(),
+        };
+        fields
+    })
 }
 
 /// Every field that steps write.

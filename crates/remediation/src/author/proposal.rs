@@ -153,7 +153,19 @@ impl Proposal {
             let finding = "handOver is true exactly if there are no actions";
             return Err(Objection::new("Proposal", finding));
         }
-        self.actions.iter().try_for_each(|proposed| offer::find(offers, proposed, guards).map(drop))
+        let mut chosen: Vec<&Offer> = Vec::new();
+        for proposed in &self.actions {
+            let (offer, _) = offer::find(offers, proposed, guards)?;
+            // The second would find other values than it was made for, and the plan would stop half-way.
+            if let Some(field) = chosen.iter().find_map(|earlier| earlier.meets(offer)) {
+                return Err(Objection::new(
+                    "Proposal",
+                    format!("two of the actions change {field}: choose one"),
+                ));
+            }
+            chosen.push(offer);
+        }
+        Ok(())
     }
 
     fn is_readable(&self) -> Result<(), Objection> {

@@ -7,6 +7,7 @@ use kubewise_core::author::Ending;
 use kubewise_core::plan::{Author, Disposition, Mode, PlanStatus};
 use kubewise_remediation::author::{Draft, Parameter, Proposal, ProposedAction, RootCause};
 use kubewise_remediation::planner::{self, Decision};
+use kubewise_remediation::playbook::Playbooks;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -110,6 +111,44 @@ fn an_answer_that_is_not_what_was_asked_for_is_refused_with_the_reason() {
     assert!(refused(&draft, &doubled).contains("needs the parameter revision, once"));
     doubled["actions"][0]["parameters"] = json!([parameter, { "name": "force", "value": "true" }]);
     assert!(refused(&draft, &doubled).contains("not offered with a parameter force"));
+}
+
+#[test]
+fn a_model_chooses_and_orders_what_is_offered() {
+    let text = "{name: test, description: d, reasons: [CrashLoopBackOff], rootCause: r, reasoning: r, candidates: [\
+        {action: ScaleWorkload, parameters: {replicas: 3}}, {action: RolloutUndo, parameters: {revision: good}}, \
+        {action: EvictPod, parameters: {pod: cart-bad-1}}, {action: ScaleWorkload, parameters: {replicas: 0}}]}";
+    let playbooks = Playbooks::load(&[("test.yaml", text)]).unwrap();
+    let World { evidence, options, surroundings } = crash_loop();
+    let settings = kubewise_remediation::author::Options::default();
+    let drafted =
+        kubewise_remediation::author::draft(&evidence, &playbooks, &options, &surroundings, &settings, now())
+            .unwrap();
+    let offers = offers(&drafted.prompt);
+    let names: Vec<_> = offers.iter().map(|offer| offer.action.as_str()).collect();
+    assert_eq!(names, ["ScaleWorkload", "RolloutUndo", "EvictPod"], "what policy refuses is not offered");
+    let chosen = |order: &[usize]| {
+        let actions = order.iter().map(|index| offers[*index].clone()).collect();
+        let proposal = proposing(&drafted.prompt, actions);
+        drafted.read(&complete(serde_json::to_string(&proposal).unwrap())).unwrap();
+        line(&planner::plan_proposed(&evidence, &playbooks, &options, &surroundings, &proposal, MODEL, now()))
+    };
+    assert_eq!(chosen(&[1]), "act RolloutUndo as Approved");
+    assert_eq!(chosen(&[1, 0]), "act RolloutUndo, ScaleWorkload as Approved");
+    assert_eq!(chosen(&[0, 1, 2]), "act ScaleWorkload, RolloutUndo, EvictPod as Approved");
+    // What cannot be undone is not done first: the playbook decides.
+    assert_eq!(chosen(&[2, 1]), "act ScaleWorkload as Approved");
+}
+
+#[test]
+fn two_offers_that_change_the_same_field_are_not_one_plan() {
+    let world = crash_loop();
+    let draft = draft(&world);
+    let both = offers(&draft.prompt).into_iter().cycle().take(2).collect();
+    let proposal = proposing(&draft.prompt, both);
+    let found = draft.read(&complete(serde_json::to_string(&proposal).unwrap())).unwrap_err();
+    assert_eq!(found.finding, "two of the actions change /spec/template of Deployment shop/cart: choose one");
+    assert_eq!(planned(decide(&world, &proposal)).actions, world.plan().actions);
 }
 
 #[test]
