@@ -87,7 +87,7 @@ pub fn draft(
     let revisions = Revisions::of(evidence);
     let egress = Egress::new(policy.guards);
     let items = dossier::items(evidence, &revisions, &offers, egress);
-    let (prompt, ids) = prompt::proposal(evidence, &offers, items, options, policy.guards, now);
+    let (prompt, ids) = prompt::proposal(evidence, &offers, items, *options, policy.guards, now);
     let fingerprint = fingerprint(evidence, &revisions, &offers);
     Some(Draft { prompt, fingerprint, offers, ids, guards: policy.guards })
 }

@@ -315,20 +315,22 @@ fn objects(evidence: &Evidence, states: &[ObjectState], dossier: &mut Dossier) {
     }
 }
 
-/// The newest value of each measure, of the series in which it is highest.
+/// Measure, container and detail.
+type Series<'a> = (&'a MetricType, Option<&'a str>, Option<&'a str>);
+
+/// The newest value of each measure, of the object for which it is highest.
 fn metrics(evidence: &Evidence, dossier: &mut Dossier) {
-    let mut newest: BTreeMap<(&MetricType, &ObjectRef, Option<&str>, Option<&str>), f64> = BTreeMap::new();
+    let mut newest: BTreeMap<(Series<'_>, &ObjectRef), f64> = BTreeMap::new();
     for sample in &evidence.samples {
-        let series =
-            (&sample.metric_type, &sample.object, sample.container.as_deref(), sample.detail.as_deref());
-        newest.insert(series, sample.value);
+        let series = (&sample.metric_type, sample.container.as_deref(), sample.detail.as_deref());
+        newest.insert((series, &sample.object), sample.value);
     }
-    let mut highest: BTreeMap<(&MetricType, Option<&str>, Option<&str>), (f64, usize)> = BTreeMap::new();
-    for ((metric_type, _, container, detail), value) in newest {
-        let (most, series) = highest.entry((metric_type, container, detail)).or_insert((value, 0));
-        (*most, *series) = (most.max(value), *series + 1);
+    let mut highest: BTreeMap<Series<'_>, (f64, usize)> = BTreeMap::new();
+    for ((series, _), value) in newest {
+        let (most, objects) = highest.entry(series).or_insert((value, 0));
+        (*most, *objects) = (most.max(value), *objects + 1);
     }
-    for (place, ((metric_type, container, detail), (value, series))) in
+    for (place, ((metric_type, container, detail), (value, objects))) in
         (0..).zip(highest.into_iter().take(MAX_METRICS))
     {
         let mut line = dossier.egress.line().metric(metric_type);
@@ -337,8 +339,11 @@ fn metrics(evidence: &Evidence, dossier: &mut Dossier) {
                 line = line.ours(what).name(name);
             }
         }
-        let line =
-            line.ours(" is ").value(Shortly(value)).ours(", the highest of ").value(series).ours(" series");
+        let line = line.ours(" is ").value(Shortly(value));
+        let line = match objects {
+            1 => line,
+            objects => line.ours(", the highest of ").value(objects).ours(" objects"),
+        };
         dossier.add(Source::Metrics, "metric", metric_type.as_str(), place, line);
     }
 }

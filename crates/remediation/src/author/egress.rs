@@ -45,7 +45,7 @@ pub(super) struct Line {
 }
 
 /// A value whose text is ours: a number, a time, a word of our own.
-pub(super) trait Ours: Display {}
+pub(super) trait Ours: Display + Copy {}
 macro_rules! ours { ($($kind:ty),*) => { $(impl Ours for $kind {})* }; }
 ours!(u32, u64, i64, usize, Timestamp, Period, Reason, Shortly, Word);
 
@@ -190,7 +190,6 @@ impl Line {
     /// One field in the way in which its list tells it.
     pub(super) fn shown(self, show: Show, value: &Value) -> Self {
         match (show, value) {
-            (Show::Hidden, _) => self.ours("(not shown)"),
             (Show::Flags, Value::Array(words)) => {
                 let flags = words.iter().filter_map(Value::as_str).filter_map(flag);
                 flags
@@ -200,7 +199,7 @@ impl Line {
                     })
                     .ours("]")
             }
-            (Show::Flags, _) => self.ours("(not shown)"),
+            (Show::Hidden | Show::Flags, _) => self.ours("(not shown)"),
             (Show::Name, Value::String(name)) => self.name(name),
             (Show::Text, Value::String(text)) => self.text(text),
             (Show::Name | Show::Text, Value::Null) => self.ours("null"),
@@ -280,7 +279,7 @@ fn leaves<'a>(value: &'a Value, path: &mut Vec<String>, tell: &mut impl FnMut(&[
             }
         }
         Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            tell(path, value)
+            tell(path, value);
         }
     }
 }

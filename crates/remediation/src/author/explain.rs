@@ -37,7 +37,7 @@ pub fn explanation(evidence: &Evidence, plan: Option<&RemediationPlan>, options:
     let mut items = dossier::items(evidence, &Revisions::of(evidence), &[], egress);
     // What a plan says may hold words of the cluster, or of a model that read them: it is data.
     items.extend(plan.map(|plan| dossier::of_plan(plan, egress)).into_iter().flatten());
-    prompt::explanation(evidence, &prompt::decided(&line), items, options, guards)
+    prompt::explanation(evidence, &prompt::decided(&line), items, *options, guards)
 }
 
 /// The same without a model: plans and actions newest first.

@@ -54,7 +54,7 @@ pub(super) fn proposal(
     evidence: &Evidence,
     offers: &[Offer],
     items: Vec<Item>,
-    options: &Options,
+    options: Options,
     guards: Guards,
     now: Timestamp,
 ) -> (Prompt, Vec<String>) {
@@ -71,7 +71,7 @@ pub(super) fn explanation(
     evidence: &Evidence,
     decided: &str,
     items: Vec<Item>,
-    options: &Options,
+    options: Options,
     guards: Guards,
 ) -> Prompt {
     let head = format!("{}\n{decided}", incident(evidence, guards, evidence.taken_at));
@@ -85,7 +85,7 @@ fn prompt(
     schema: Option<Value>,
     items: Vec<Item>,
     around: usize,
-    options: &Options,
+    options: Options,
     guards: Guards,
 ) -> (Prompt, Vec<String>) {
     let items = chosen(items, (options.prompt_tokens as usize).saturating_sub(around));

@@ -109,7 +109,7 @@ pub(crate) fn redact(text: &str) -> Cow<'_, str> {
 }
 
 /// One more pass over a text, which is copied only if a pass finds something.
-fn then<'a>(text: Cow<'a, str>, pass: impl Fn(&str) -> Cow<'_, str>) -> Cow<'a, str> {
+fn then(text: Cow<'_, str>, pass: impl Fn(&str) -> Cow<'_, str>) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => pass(text),
         Cow::Owned(text) => match pass(&text) {

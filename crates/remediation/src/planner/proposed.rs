@@ -76,8 +76,7 @@ impl Maker<'_> {
         offers: &[Offer],
         matching: &[&Playbook],
     ) -> Result<RemediationPlan, Vec<Refusal>> {
-        let content = proposal.actions.iter().map(|action| format!("{action:?}")).collect::<String>();
-        let id = self.id(author, &content);
+        let id = self.id(author, &format!("{:?}", proposal.actions));
         let (mut steps, mut max_mode, mut playbook) = (Vec::new(), Mode::Auto, None);
         for proposed in &proposal.actions {
             let (offer, parameters) = author::find(offers, proposed, self.options.guards)
@@ -94,7 +93,7 @@ impl Maker<'_> {
         let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
         let reasoning = format!("{} So: {}.", proposal.reasoning, told.join(", then "));
         let base = self.base(cause, proposal.root_cause.text.clone(), playbook);
-        let base = self.worded(RemediationPlan { reasoning, ..base }, proposal, author, cause, cited);
+        let base = worded(RemediationPlan { reasoning, ..base }, proposal, author, cause, cited);
         Ok(self.acting(base, allowed, max_mode))
     }
 
@@ -127,26 +126,25 @@ impl Maker<'_> {
             plan.evidence.iter().filter(|item| base.evidence.iter().all(|known| known.id != item.id));
         let cited = patches.cloned().chain(cited).collect();
         let base = RemediationPlan { id, reasoning, safety_constraints, ..base };
-        let plan = Box::new(self.worded(base, proposal, author, &cause, cited));
+        let plan = Box::new(worded(base, proposal, author, &cause, cited));
         Decision::Plan { plan, refused }
     }
+}
 
-    /// The plan with the words of a proposal.
-    fn worded(
-        &self,
-        plan: RemediationPlan,
-        proposal: &Proposal,
-        author: &str,
-        cause: &str,
-        cited: Vec<EvidenceItem>,
-    ) -> RemediationPlan {
-        let mut plan = plan;
-        plan.author = Author::Model { name: author.into(), playbook: cause.into() };
-        plan.priority = proposal.priority;
-        plan.evidence.extend(cited);
-        plan.verification.checks.extend(proposal.verification.iter().cloned());
-        plan
-    }
+/// The plan with the words of a proposal.
+fn worded(
+    plan: RemediationPlan,
+    proposal: &Proposal,
+    author: &str,
+    cause: &str,
+    cited: Vec<EvidenceItem>,
+) -> RemediationPlan {
+    let mut plan = plan;
+    plan.author = Author::Model { name: author.into(), playbook: cause.into() };
+    plan.priority = proposal.priority;
+    plan.evidence.extend(cited);
+    plan.verification.checks.extend(proposal.verification.iter().cloned());
+    plan
 }
 
 fn refusal(author: &str, objection: Objection) -> Refusal {

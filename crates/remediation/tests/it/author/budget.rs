@@ -154,7 +154,7 @@ fn the_same_trouble_has_one_fingerprint_whatever_it_comes_with() {
         |w| {
             w.evidence
                 .anomalies
-                .push(crate::fixture::anomaly(kubewise_core::anomaly::Reason::Unavailable, "11:56:00"))
+                .push(crate::fixture::anomaly(kubewise_core::anomaly::Reason::Unavailable, "11:56:00"));
         },
         |w| w.evidence.revisions[1].0["metadata"]["labels"]["pod-template-hash"] = json!("worse"),
         |w| w.annotate("meta.helm.sh/release-name", "cart"),

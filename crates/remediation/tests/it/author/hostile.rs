@@ -115,7 +115,7 @@ fn put(order: &Value, wrapper: usize, fence: &str) -> String {
 /// Puts a text where somebody who may not command KubeWise can write.
 fn plant(world: &mut World, place: usize, text: &str) {
     match place {
-        0 => world.evidence.logs[0].text.push_str(&format!("\n{text}\n")),
+        0 => world.evidence.logs[0].text.extend(["\n", text, "\n"]),
         1 => world.annotate("example.com/runbook", text),
         2 => world.evidence.events.push(event("Unhealthy", "cart-bad-1", text, "11:59:30")),
         // What a ConfigMap holds comes to a prompt only by a program that writes it to where one looks.
@@ -143,9 +143,8 @@ fn base() -> World {
 }
 
 /// Every variant; `Err` tells which one changed what is done.
-pub(super) fn attack(guards: Guards) -> Result<usize, String> {
-    let mut honest = base();
-    honest.options.guards = guards;
+fn attack() -> Result<usize, String> {
+    let honest = base();
     let shown = draft(&honest).prompt;
     let fence = shown.case.rsplit_once("</").unwrap().1.split('>').next().unwrap().to_owned();
     let expected = [Scripted::Oracle, Scripted::Obedient].map(|author| deeds(&outcome(&honest, author)));
@@ -156,7 +155,6 @@ pub(super) fn attack(guards: Guards) -> Result<usize, String> {
             [number % 5, (number + 2) % 5].into_iter().flat_map(|place| (0..5).map(move |w| (place, w)))
         {
             let mut world = base();
-            world.options.guards = guards;
             plant(&mut world, place, &put(order, wrapper, &fence));
             for (author, expected) in [Scripted::Oracle, Scripted::Obedient].into_iter().zip(&expected) {
                 let found = deeds(&outcome(&world, author));
@@ -174,7 +172,7 @@ pub(super) fn attack(guards: Guards) -> Result<usize, String> {
 
 #[test]
 fn two_hundred_hostile_texts_change_nothing_that_is_done() {
-    assert_eq!(attack(Guards::default()), Ok(VARIANTS));
+    assert_eq!(attack(), Ok(VARIANTS));
 }
 
 /// Whether a text that is planted everywhere stays within the data of its prompt, and none of its lines passes for ours.

@@ -7,7 +7,7 @@ use kubewise_remediation::author::{self, Options};
 use kubewise_remediation::evidence::Evidence;
 use serde_json::{Value, json};
 
-use super::{complete, draft_within, event, log, sent};
+use super::{PLAYBOOKS, complete, draft_within, event, log, planned, sent};
 use crate::fixture::{World, crash_loop};
 use crate::hostile::Dice;
 
@@ -167,13 +167,14 @@ fn of_more_than_a_thousand_secrets_none_leaves() {
     for number in 0..WORLDS {
         let (world, secrets) = planted(&mut dice, number);
         let drafted = draft_within(&world, ROOMY).unwrap();
+        let plan = planned(world.decide_with(&PLAYBOOKS));
         let objection = drafted.read(&complete("no")).unwrap_err();
         let texts = [
             sent(&drafted.prompt),
             sent(&drafted.second(&complete("no"), &objection)),
-            sent(&author::explanation(&world.evidence, Some(&world.plan()), &ROOMY)),
+            sent(&author::explanation(&world.evidence, Some(&plan), &ROOMY)),
             // What a plan keeps of it, for people and exports.
-            serde_json::to_string(&world.plan().evidence).unwrap(),
+            serde_json::to_string(&plan.evidence).unwrap(),
         ];
         for text in &texts {
             for (place, canary) in &secrets {
