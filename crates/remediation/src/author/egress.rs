@@ -2,8 +2,8 @@
 //!
 //! A [`Line`] is made of our own words, of numbers, of names, of free text and of fields of documents, and there is no
 //! other way to add to it. Free text is made plain and loses its secrets; of a document only fields leave that stand on
-//! a list of [`super::fields`]. What is on no list (values of variables, arguments, annotations, labels, commands of probes) stays,
-//! however harmless it looks.
+//! a list of [`super::fields`]. What is on no list (values of variables, arguments, annotations, labels, commands of
+//! probes) stays, however harmless it looks.
 
 use std::fmt::{self, Display, Write as _};
 use std::sync::LazyLock;
