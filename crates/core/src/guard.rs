@@ -22,6 +22,8 @@ pub enum Place {
     Runtime,
     /// The durable journal: `adapters/sqlite`.
     Journal,
+    /// What a model is told and what is taken from its answer: `remediation::author`.
+    Author,
 }
 
 macro_rules! guards {
@@ -164,6 +166,22 @@ guards! {
         JournalSequence,
         /// No two open sagas hold one object.
         JournalLocks,
+    }
+    Author {
+        /// Of an object only listed fields are told to a model.
+        EgressAllowList,
+        /// Secrets are taken out of text that leaves for a model.
+        Redaction,
+        /// Text from the cluster cannot end the part of a prompt that is marked as data.
+        Fence,
+        /// A cause is taken only with evidence that was shown.
+        CitedEvidence,
+        /// A model arranges what playbooks offer, and names nothing else.
+        OfferedOnly,
+        /// A model changes an amount only the way that is offered, and not much further.
+        AmountBounds,
+        /// A model that would do nothing does not keep a playbook from repairing.
+        NoVeto,
     }
 }
 

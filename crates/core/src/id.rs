@@ -57,8 +57,9 @@ ids! {
     FeedbackId "f-";
 }
 
-/// 12 characters of base 32 (60 bits): with a million records a clash has a chance below one in two million.
-fn digest(parts: &[&dyn fmt::Display]) -> String {
+/// 12 characters of base 32 (60 bits): with a million records a clash has a chance below one in two million. Whoever
+/// wants a clash can make one, so nothing may be trusted for its digest.
+pub fn digest(parts: &[&dyn fmt::Display]) -> String {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut hasher = FnvHasher::default();
     for part in parts {

@@ -57,14 +57,21 @@ pub struct RemediationPlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Author {
-    Playbook { name: String },
+    Playbook {
+        name: String,
+    },
+    /// A model's proposal for what a playbook is for.
+    Model {
+        name: String,
+        playbook: String,
+    },
 }
 
 impl Author {
     /// What the plan is to cure, in a name that does not change with pods, revisions or texts.
     pub fn cause(&self) -> &str {
         match self {
-            Author::Playbook { name } => name,
+            Author::Playbook { name } | Author::Model { playbook: name, .. } => name,
         }
     }
 }
@@ -73,6 +80,7 @@ impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Author::Playbook { name } => write!(f, "playbook {name}"),
+            Author::Model { name, playbook } => write!(f, "model {name} for playbook {playbook}"),
         }
     }
 }

@@ -58,6 +58,18 @@ pub enum Risk {
     High,
 }
 
+impl Risk {
+    /// In words for people.
+    pub fn told(self) -> &'static str {
+        match self {
+            Risk::None => "none: nothing is changed",
+            Risk::Low => "low: running pods stay as they are",
+            Risk::Medium => "medium: pods are replaced",
+            Risk::High => "high: it cannot be taken back",
+        }
+    }
+}
+
 /// The label of a pod template that its controller adds; never part of what is written.
 pub(crate) const TEMPLATE: &str = "/spec/template";
 
@@ -69,6 +81,8 @@ pub struct ActionType {
     /// The JSON schema of its parameters; its description says what the action does.
     pub schema: fn() -> Schema,
     pub risk: Risk,
+    /// Parameters that say how much: an author may set them otherwise than a playbook does, within bounds.
+    pub(crate) amounts: &'static [&'static str],
     /// Whether these are parameters of it, in type; bounds are policy's.
     pub(crate) check: fn(&Value) -> Result<(), Unmet>,
     pub(crate) lower: fn(&Premise<'_>, &Value) -> Result<Vec<PlanStep>, Unmet>,
@@ -84,6 +98,7 @@ impl ActionType {
             name: A::NAME,
             schema: || schemars::schema_for!(A),
             risk: A::RISK,
+            amounts: A::AMOUNTS,
             check: |parameters| parsed::<A>(parameters).map(drop),
             lower: |premise, parameters| parsed::<A>(parameters)?.lower(premise),
         }
@@ -94,6 +109,8 @@ impl ActionType {
 trait Lower: DeserializeOwned + JsonSchema {
     const NAME: &'static str;
     const RISK: Risk;
+    /// Names of the parameters that say how much; all others say of what.
+    const AMOUNTS: &'static [&'static str] = &[];
 
     /// The steps that do it, or why it makes no sense here.
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet>;

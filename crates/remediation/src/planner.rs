@@ -1,6 +1,7 @@
 //! From evidence to a plan in which nothing is left to choose, or to the reason why there is none yet.
 
 mod patch_file;
+mod proposed;
 mod settle;
 
 use kubewise_core::document::Document;
@@ -12,8 +13,10 @@ use kubewise_core::plan::{
 };
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::{ObjectRef, Period, Timestamp, Uid};
+use serde_json::Value;
 
-use crate::action::Premise;
+use crate::action::{ActionType, Premise, Unmet};
+use crate::author::{Offer, Proposal};
 use crate::evidence::Evidence;
 use crate::facts::Facts;
 use crate::playbook::{Candidate, Playbook, Playbooks, Scope};
@@ -45,25 +48,73 @@ pub fn plan(
     surroundings: &Surroundings,
     now: Timestamp,
 ) -> Decision {
+    with_maker(evidence, playbooks, options, surroundings, now, |maker, matching, scope| {
+        maker.decide(matching, scope)
+    })
+    .unwrap_or_else(|decided| decided)
+}
+
+/// Gathers what a plan is made of, and the playbooks that match; `Err` if there is nothing to plan, or it is too early.
+fn with_maker<T>(
+    evidence: &Evidence,
+    playbooks: &Playbooks,
+    options: &Options,
+    surroundings: &Surroundings,
+    now: Timestamp,
+    make: impl FnOnce(&Maker<'_>, &[&Playbook], &Scope) -> T,
+) -> Result<T, Decision> {
+    let nothing = |reason: String| Err(Decision::Nothing { reason });
     let reasons = evidence.reasons();
     if reasons.is_empty() {
-        return Decision::Nothing { reason: "nothing fires any more".into() };
+        return nothing("nothing fires any more".into());
     }
     let object = &evidence.incident.workload;
     let Some((workload, uid)) = evidence.workload.as_ref().and_then(|found| Some((found, found.uid().ok()?)))
     else {
-        return Decision::Nothing { reason: format!("{object} is no longer there") };
+        return nothing(format!("{object} is no longer there"));
     };
     if workload.text("/metadata/deletionTimestamp").is_some() {
-        return Decision::Nothing { reason: format!("{object} is being deleted") };
+        return nothing(format!("{object} is being deleted"));
     }
     if let Some(reason) = lags(workload) {
-        return Decision::Wait { until: CONTROLLER_LAG.after(now), reason, refused: Vec::new() };
+        return Err(Decision::Wait { until: CONTROLLER_LAG.after(now), reason, refused: Vec::new() });
     }
     let revisions = Revisions::of(evidence);
     let scope = Scope::of(&Facts::of(evidence, options, now));
     let maker = Maker { evidence, options, surroundings, workload, object, uid, revisions: &revisions, now };
-    maker.decide(&playbooks.matching(&reasons, &scope).collect::<Vec<_>>(), &scope)
+    Ok(make(&maker, &playbooks.matching(&reasons, &scope).collect::<Vec<_>>(), &scope))
+}
+
+/// As [`plan`], with what a model named `author` proposes. It is held to what playbooks offer now, lowered and judged
+/// like a candidate. If it is refused, or hands over what a playbook may repair, the playbooks decide, and what became
+/// of the proposal is the first of the refusals.
+pub fn plan_proposed(
+    evidence: &Evidence,
+    playbooks: &Playbooks,
+    options: &Options,
+    surroundings: &Surroundings,
+    proposal: &Proposal,
+    author: &str,
+    now: Timestamp,
+) -> Decision {
+    with_maker(evidence, playbooks, options, surroundings, now, |maker, matching, scope| {
+        maker.propose(proposal, author, matching, scope)
+    })
+    .unwrap_or_else(|decided| decided)
+}
+
+/// What an author may arrange: everything that playbooks would do, with what policy says of it. `Err` if nothing can be
+/// decided now, whoever decides.
+pub(crate) fn offers(
+    evidence: &Evidence,
+    playbooks: &Playbooks,
+    options: &Options,
+    surroundings: &Surroundings,
+    now: Timestamp,
+) -> Result<Vec<Offer>, Decision> {
+    with_maker(evidence, playbooks, options, surroundings, now, |maker, matching, scope| {
+        maker.offers(matching, scope)
+    })
 }
 
 /// Holds one step of a plan against every rule again, with fresh evidence, and its premise too: the object and
@@ -192,6 +243,13 @@ struct Declined {
     patch: Option<String>,
 }
 
+impl Declined {
+    fn unmet(what: &str, finding: String) -> Self {
+        let refusal = Refusal { what: what.into(), rule: "Premise".into(), finding, temporary: false };
+        Declined { refusals: vec![refusal], until: None, patch: None }
+    }
+}
+
 /// A candidate that every rule allows.
 struct Allowed {
     id: PlanId,
@@ -236,23 +294,29 @@ impl Maker<'_> {
         candidate: &Candidate,
         scope: &Scope,
     ) -> Result<Allowed, Declined> {
-        let name = candidate.action.name;
-        let unmet = |finding: String| {
-            let refusal = Refusal { what: name.into(), rule: "Premise".into(), finding, temporary: false };
-            Declined { refusals: vec![refusal], until: None, patch: None }
-        };
+        let action = candidate.action;
+        let unmet = |finding: String| Declined::unmet(action.name, finding);
         let parameters = candidate.parameters(scope).map_err(unmet)?;
-        let id = self.id(playbook.name.as_str(), &format!("{name} {parameters}"));
+        let id = self.id(playbook.name.as_str(), &format!("{} {parameters}", action.name));
+        let steps = self.lower(action, &parameters, &id).map_err(|error| unmet(error.0))?;
+        let what = steps.first().map_or_else(|| action.name.to_owned(), |step| step.description.clone());
+        self.judge(id, steps, &playbook.name, &what)
+    }
+
+    fn lower(&self, action: &ActionType, parameters: &Value, id: &PlanId) -> Result<Vec<PlanStep>, Unmet> {
         let premise = Premise {
             evidence: self.evidence,
             workload: self.workload,
             object: self.object,
             uid: &self.uid,
             revisions: self.revisions,
-            plan: &id,
+            plan: id,
         };
-        let steps = (candidate.action.lower)(&premise, &parameters).map_err(|error| unmet(error.0))?;
-        let what = steps.first().map_or_else(|| name.to_owned(), |step| step.description.clone());
+        (action.lower)(&premise, parameters)
+    }
+
+    /// Holds the steps of a plan against every rule; `what` names them in refusals.
+    fn judge(&self, id: PlanId, steps: Vec<PlanStep>, cause: &str, what: &str) -> Result<Allowed, Declined> {
         let case = Case {
             steps: &steps,
             evidence: self.evidence,
@@ -262,10 +326,10 @@ impl Maker<'_> {
             options: self.options,
             surroundings: self.surroundings,
             plan: &id,
-            cause: &playbook.name,
+            cause,
             now: self.now,
         };
-        let judgement = policy::judge(&case, &what);
+        let judgement = policy::judge(&case, what);
         if judgement.refusals.is_empty() {
             Ok(Allowed { id, constraints: judgement.constraints, steps })
         } else {
@@ -278,8 +342,15 @@ impl Maker<'_> {
     }
 
     fn act(&self, playbook: &Playbook, scope: &Scope, allowed: Allowed) -> RemediationPlan {
-        let allowed_mode = effective_mode(self.options, self.workload, self.evidence.namespace.as_ref())
-            .min(playbook.max_mode);
+        let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
+        let reasoning = format!("{} So: {}.", playbook.reasoning.told(scope), told.join(", then "));
+        let base = self.base(&playbook.name, playbook.root_cause.told(scope), Some(playbook));
+        self.acting(RemediationPlan { reasoning, ..base }, allowed, playbook.max_mode)
+    }
+
+    /// A plan that does what is allowed, as far as the mode goes.
+    fn acting(&self, base: RemediationPlan, allowed: Allowed, max_mode: Mode) -> RemediationPlan {
+        let allowed_mode = base.mode.min(max_mode);
         let (mode, earned) =
             autonomy::lowered(allowed_mode, &allowed.steps, self.evidence, self.options, self.now);
         let status = match mode {
@@ -287,17 +358,14 @@ impl Maker<'_> {
             Mode::Propose if self.options.guards.stands(Guard::Approval) => PlanStatus::Proposed,
             Mode::Observe | Mode::Propose | Mode::Auto => PlanStatus::Approved,
         };
-        let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
-        let reasoning = format!("{} So: {}.", playbook.reasoning.told(scope), told.join(", then "));
         RemediationPlan {
             id: allowed.id,
-            reasoning,
             disposition: Disposition::Act,
             safety_constraints: allowed.constraints.into_iter().chain(earned).collect(),
             actions: allowed.steps,
             mode,
             status,
-            ..self.base(&playbook.name, playbook.root_cause.told(scope), Some(playbook))
+            ..base
         }
     }
 

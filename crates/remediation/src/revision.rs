@@ -87,6 +87,12 @@ impl Revisions {
         })
     }
 
+    /// The newest one before the current one.
+    pub(crate) fn previous(&self) -> Option<&Revision> {
+        let current = self.current()?;
+        self.all.iter().find(|revision| revision.number < current.number)
+    }
+
     pub(crate) fn count(&self) -> i64 {
         i64::try_from(self.all.len()).unwrap_or(i64::MAX)
     }

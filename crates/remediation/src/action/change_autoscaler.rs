@@ -22,6 +22,7 @@ pub(super) struct ChangeAutoscaler {
 impl Lower for ChangeAutoscaler {
     const NAME: &'static str = "ChangeAutoscaler";
     const RISK: Risk = Risk::Low;
+    const AMOUNTS: &'static [&'static str] = &["minReplicas", "maxReplicas"];
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let name = &self.autoscaler;

@@ -23,6 +23,7 @@ pub(super) struct ExpandClaim {
 impl Lower for ExpandClaim {
     const NAME: &'static str = "ExpandClaim";
     const RISK: Risk = Risk::High;
+    const AMOUNTS: &'static [&'static str] = &["size"];
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let name = &self.claim;

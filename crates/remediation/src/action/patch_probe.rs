@@ -50,6 +50,8 @@ impl Probe {
 impl Lower for PatchProbe {
     const NAME: &'static str = "PatchProbe";
     const RISK: Risk = Risk::Medium;
+    const AMOUNTS: &'static [&'static str] =
+        &["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "failureThreshold"];
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let (index, container) = premise.container(&self.container)?;

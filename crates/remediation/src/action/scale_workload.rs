@@ -19,6 +19,7 @@ pub(super) struct ScaleWorkload {
 impl Lower for ScaleWorkload {
     const NAME: &'static str = "ScaleWorkload";
     const RISK: Risk = Risk::Low;
+    const AMOUNTS: &'static [&'static str] = &["replicas"];
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         if !matches!(premise.object.kind, Kind::Deployment | Kind::StatefulSet) {

@@ -61,6 +61,7 @@ impl std::fmt::Display for Amount {
 impl Lower for SetResources {
     const NAME: &'static str = "SetResources";
     const RISK: Risk = Risk::Medium;
+    const AMOUNTS: &'static [&'static str] = &["memoryLimit", "memoryRequest", "cpuLimit", "cpuRequest"];
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         let template = premise.template()?;

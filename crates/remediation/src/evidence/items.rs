@@ -8,14 +8,13 @@ use kubewise_core::state::ContainerState;
 use std::collections::BTreeMap;
 
 use super::Evidence;
+use crate::author;
 use crate::revision::Revisions;
 
 /// What a person still reads at night.
 const MAX_ITEMS: usize = 16;
 /// Of one kind, so that no kind crowds out the others.
 const MAX_OF_A_KIND: usize = 4;
-/// Characters; an Event's message is at most 1,024, a log line may be anything.
-const MAX_TEXT: usize = 400;
 /// The end of a log is where the cause stands.
 const LOG_LINES: usize = 5;
 
@@ -39,7 +38,7 @@ impl Evidence {
             .map(|(index, (source, text))| EvidenceItem {
                 id: format!("e{}", index + 1),
                 source: source.into(),
-                text: cut(&text),
+                text: author::readable(&text),
             })
             .collect()
     }
@@ -149,11 +148,4 @@ fn told(container: &ContainerState, trouble: &str) -> String {
     let waiting = container.waiting.as_ref().filter(|waiting| !waiting.message.is_empty());
     let waiting = waiting.map_or_else(String::new, |waiting| format!(": {}", waiting.message));
     format!("{trouble}, {} restarts{ended}{waiting}", container.restarts)
-}
-
-fn cut(text: &str) -> String {
-    if text.chars().count() <= MAX_TEXT {
-        return text.into();
-    }
-    text.chars().take(MAX_TEXT).chain(['…']).collect()
 }

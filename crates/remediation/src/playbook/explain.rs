@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Playbooks, Scope};
-use crate::action::{REGISTRY, Risk};
+use crate::action::REGISTRY;
 use crate::facts::Facts;
 
 /// One playbook in words.
@@ -83,13 +83,7 @@ pub fn actions() -> Vec<ActionExplanation> {
             ActionExplanation {
                 name: action.name,
                 description: description.split_whitespace().collect::<Vec<_>>().join(" "),
-                risk: match action.risk {
-                    Risk::None => "none: nothing is changed",
-                    Risk::Low => "low: running pods stay as they are",
-                    Risk::Medium => "medium: pods are replaced",
-                    Risk::High => "high: it cannot be taken back",
-                }
-                .into(),
+                risk: action.risk.told().into(),
                 parameters: schema.get("properties").cloned().unwrap_or_default(),
             }
         })

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod author;
+#[cfg(test)]
 mod autonomy;
 #[cfg(test)]
 mod bad_input;
