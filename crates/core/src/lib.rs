@@ -27,6 +27,7 @@ pub mod port;
 pub mod quantity;
 pub mod record;
 pub mod request;
+pub mod service;
 pub mod state;
 pub mod topology;
 pub mod unit;

@@ -16,6 +16,8 @@ use crate::request::Subresource;
 
 /// The most steps a plan may have: what a person can still read at night.
 pub const MAX_STEPS: usize = 10;
+/// The most pods that a plan may evict one after the other: what a node holds by the kubelet's default.
+pub const MAX_EVICTIONS: usize = 110;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -132,6 +134,12 @@ pub enum Operation {
         pod: ObjectRef,
         uid: Uid,
     },
+    /// Make an object. Its name is of this plan alone, so that one that is there already is known as ours or not by its
+    /// annotations.
+    Create {
+        object: ObjectRef,
+        body: Value,
+    },
     /// Tell people through the notifier.
     Notify {
         message: String,
@@ -139,10 +147,14 @@ pub enum Operation {
 }
 
 impl Operation {
+    pub fn is_eviction(&self) -> bool {
+        matches!(self, Operation::Evict { .. })
+    }
+
     /// The object that is written, if any; what a saga locks.
     pub fn writes(&self) -> Option<&ObjectRef> {
         match self {
-            Operation::Write { object, .. } => Some(object),
+            Operation::Write { object, .. } | Operation::Create { object, .. } => Some(object),
             Operation::Evict { pod, .. } => Some(pod),
             Operation::Notify { .. } => None,
         }

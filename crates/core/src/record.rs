@@ -16,6 +16,7 @@ use crate::incident::Incident;
 use crate::object::ObjectRef;
 use crate::pause::Pause;
 use crate::plan::RemediationPlan;
+use crate::service::ServingService;
 
 /// Fields of a newer minor version, kept as they came so that writing the record back loses nothing.
 pub type Extra = BTreeMap<String, Value>;
@@ -91,6 +92,8 @@ pub enum Record {
     Action(ExecutedActionRecord),
     /// A revision of a workload that was seen available.
     Revision(HealthyRevision),
+    /// A Service that was seen leading to ready pods.
+    Service(ServingService),
     Feedback(Feedback),
     /// A person's word that nothing shall be begun.
     Pause(Pause),
@@ -105,18 +108,20 @@ pub enum RecordKind {
     Plan,
     Action,
     Revision,
+    Service,
     Feedback,
     Pause,
 }
 
 impl RecordKind {
-    pub const ALL: [RecordKind; 8] = [
+    pub const ALL: [RecordKind; 9] = [
         RecordKind::Event,
         RecordKind::Anomaly,
         RecordKind::Incident,
         RecordKind::Plan,
         RecordKind::Action,
         RecordKind::Revision,
+        RecordKind::Service,
         RecordKind::Feedback,
         RecordKind::Pause,
     ];
@@ -129,6 +134,7 @@ impl RecordKind {
             RecordKind::Plan => "plan",
             RecordKind::Action => "action",
             RecordKind::Revision => "revision",
+            RecordKind::Service => "service",
             RecordKind::Feedback => "feedback",
             RecordKind::Pause => "pause",
         }
@@ -206,6 +212,15 @@ impl Record {
                 incident: None,
                 closed: true,
             },
+            Record::Service(serving) => Index {
+                kind: RecordKind::Service,
+                id: serving.id(),
+                time: serving.seen_at,
+                workload: Some(serving.workload.clone()),
+                status: Some("Serving".into()),
+                incident: None,
+                closed: true,
+            },
             Record::Feedback(feedback) => Index {
                 kind: RecordKind::Feedback,
                 id: feedback.id.to_string(),
@@ -236,6 +251,7 @@ impl Record {
             Record::Plan(plan) => serde_json::to_value(plan),
             Record::Action(action) => serde_json::to_value(action),
             Record::Revision(revision) => serde_json::to_value(revision),
+            Record::Service(serving) => serde_json::to_value(serving),
             Record::Feedback(feedback) => serde_json::to_value(feedback),
             Record::Pause(pause) => serde_json::to_value(pause),
         }
@@ -249,6 +265,7 @@ impl Record {
             RecordKind::Plan => Record::Plan(serde_json::from_str(document)?),
             RecordKind::Action => Record::Action(serde_json::from_str(document)?),
             RecordKind::Revision => Record::Revision(serde_json::from_str(document)?),
+            RecordKind::Service => Record::Service(serde_json::from_str(document)?),
             RecordKind::Feedback => Record::Feedback(serde_json::from_str(document)?),
             RecordKind::Pause => Record::Pause(serde_json::from_str(document)?),
         })

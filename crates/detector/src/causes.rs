@@ -103,6 +103,8 @@ fn can_follow(reason: Reason) -> bool {
         | Reason::ScaledToZero
         | Reason::NodeNotReady
         | Reason::BackoffLimitExceeded
+        | Reason::ServiceWithoutEndpoints
+        | Reason::ScalingLimited
         | Reason::Exhaustion
         | Reason::TelemetryMissing => false,
     }

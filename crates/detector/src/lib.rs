@@ -22,6 +22,7 @@ mod rules;
 mod samples;
 mod series;
 mod services;
+mod serving;
 mod suppressions;
 mod symptom;
 mod telemetry;
@@ -41,6 +42,7 @@ use kubewise_core::incident::Incident;
 use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::port::WatchItem;
 use kubewise_core::record::HealthyRevision;
+use kubewise_core::service::ServingService;
 
 /// Something seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +75,8 @@ pub enum Change {
     IncidentQuiet { incident: IncidentId, since: Timestamp },
     /// A workload is fully available on a revision.
     Healthy(Box<HealthyRevision>),
+    /// A Service leads to ready pods.
+    Serving(Box<ServingService>),
     /// An Event, with its workload, to be saved.
     Event(Box<EventRecord>),
 }

@@ -3,6 +3,7 @@
 //! A rule has no memory of its own and no order of arrival matters: what must last before it counts says so by
 //! the moment at which its symptom is ripe.
 
+mod beside;
 mod pods;
 pub(crate) mod workloads;
 
@@ -34,6 +35,7 @@ pub(crate) fn symptoms(
     let scene = Scene { world, workload, objects: &objects, options, now };
     let mut symptoms = pods::symptoms(&scene);
     workloads::symptoms(&scene, &mut symptoms);
+    beside::symptoms(&scene, &mut symptoms);
     symptoms
 }
 
@@ -76,6 +78,8 @@ pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
         Reason::Unavailable => vec![own, Kind::Pod],
         Reason::NodeNotReady => vec![Kind::Node],
         Reason::BackoffLimitExceeded => vec![Kind::Job],
+        Reason::ServiceWithoutEndpoints => vec![Kind::Service, Kind::Pod],
+        Reason::ScalingLimited => vec![Kind::HorizontalPodAutoscaler],
         Reason::TelemetryMissing => Vec::new(),
     }
 }
@@ -96,18 +100,22 @@ pub(crate) fn precedence(reason: Reason) -> u8 {
         Reason::ProgressDeadlineExceeded => 8,
         Reason::ScaledToZero => 9,
         Reason::Unavailable => 10,
-        Reason::Exhaustion => 11,
-        Reason::Deviation => 12,
-        Reason::TelemetryMissing => 13,
+        Reason::ServiceWithoutEndpoints => 11,
+        Reason::ScalingLimited => 12,
+        Reason::Exhaustion => 13,
+        Reason::Deviation => 14,
+        Reason::TelemetryMissing => 15,
     }
 }
 
 /// Whether trouble of this kind keeps a workload from serving those that need it.
 pub(crate) fn stops(reason: Reason) -> bool {
     match reason {
-        Reason::Exhaustion | Reason::Deviation | Reason::TelemetryMissing | Reason::BackoffLimitExceeded => {
-            false
-        }
+        Reason::Exhaustion
+        | Reason::Deviation
+        | Reason::TelemetryMissing
+        | Reason::BackoffLimitExceeded
+        | Reason::ScalingLimited => false,
         Reason::CrashLoopBackOff
         | Reason::OomKilled
         | Reason::ImagePullBackOff
@@ -117,6 +125,7 @@ pub(crate) fn stops(reason: Reason) -> bool {
         | Reason::FailedCreate
         | Reason::Unavailable
         | Reason::ScaledToZero
+        | Reason::ServiceWithoutEndpoints
         | Reason::NodeNotReady => true,
     }
 }

@@ -135,6 +135,7 @@ pub(crate) fn gather(
                 Record::Event(_)
                 | Record::Action(_)
                 | Record::Revision(_)
+                | Record::Service(_)
                 | Record::Feedback(_)
                 | Record::Pause(_) => {}
             }
