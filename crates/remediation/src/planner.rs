@@ -107,6 +107,13 @@ pub fn recheck(
             return refuse("Premise", format!("{} was changed meanwhile", change.path));
         }
     }
+    // A pod that went by itself meanwhile, as from a node that is emptied, needs no eviction: that is found in a moment.
+    if let Operation::Evict { uid, .. } = &planned.operation
+        && step > 0
+        && fresh.evictable(uid).is_none()
+    {
+        return Ok(());
+    }
     // A person may lower the mode at any time; approval by a person stands above the mode, observe does not.
     let mode = effective_mode(options, workload, fresh.namespace.as_ref());
     let observes = mode == Mode::Observe && options.guards.stands(Guard::Observe);
@@ -129,7 +136,8 @@ pub fn recheck(
         cause: plan.author.cause(),
         now,
     };
-    match policy::judge(&case, &planned.description).refusals.into_iter().next() {
+    // What holds for good comes before what may pass.
+    match policy::judge(&case, &planned.description).refusals.into_iter().min_by_key(|one| one.temporary) {
         Some(refusal) => Err(refusal),
         None => Ok(()),
     }
@@ -159,6 +167,18 @@ pub fn forbids_undo(
         now,
     };
     policy::forbids_undo(&case)
+}
+
+/// What the steps do, as a sentence lists it: many evictions are one thing.
+fn told(steps: &[PlanStep]) -> Vec<String> {
+    const LISTED: usize = 3;
+    let evictions = steps.iter().filter(|step| step.operation.is_eviction()).count();
+    if evictions <= LISTED {
+        return steps.iter().map(|step| step.description.clone()).collect();
+    }
+    let others = steps.iter().filter(|step| !step.operation.is_eviction());
+    let others = others.map(|step| step.description.clone());
+    others.chain([format!("evict {evictions} pods, one at a time")]).collect()
 }
 
 /// Whether the status speaks of an older spec: then revision and pods do not belong together yet.
@@ -281,7 +301,7 @@ impl Maker<'_> {
             Mode::Propose if self.options.guards.stands(Guard::Approval) => PlanStatus::Proposed,
             Mode::Observe | Mode::Propose | Mode::Auto => PlanStatus::Approved,
         };
-        let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
+        let told = told(&allowed.steps);
         let reasoning = format!("{} So: {}.", playbook.reasoning.told(scope), told.join(", then "));
         RemediationPlan {
             id: allowed.id,

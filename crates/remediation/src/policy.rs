@@ -66,6 +66,8 @@ pub struct Options {
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
+    /// A raised CPU limit is never above this many times the limit before KubeWise's first raise.
+    pub cpu_limit_cap_factor: f64,
     /// Times in which nothing is begun. What was begun goes on, and harm is undone.
     pub freezes: Vec<Freeze>,
     /// All, except where a test took one out.
@@ -89,6 +91,7 @@ impl Default for Options {
             storm_minimum: 5,
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
+            cpu_limit_cap_factor: 4.0,
             freezes: Vec::new(),
             guards: Guards::default(),
         }
@@ -171,7 +174,7 @@ impl<'a> Case<'a> {
             Operation::Write { object, changes, .. } => {
                 Some(changes.iter().map(move |change| (object, change)))
             }
-            Operation::Evict { .. } | Operation::Notify { .. } => None,
+            Operation::Evict { .. } | Operation::Create { .. } | Operation::Notify { .. } => None,
         };
         self.steps.iter().filter_map(of_step).flatten().filter(|(_, change)| change.before != change.after)
     }
@@ -189,8 +192,12 @@ impl<'a> Case<'a> {
         document
     }
 
+    /// Evictions come one after the other, each when the one before it has been made good.
     fn disruption(&self) -> u32 {
-        self.steps.iter().map(|step| step.disruption).fold(0, u32::saturating_add)
+        let (evictions, others): (Vec<_>, Vec<_>) =
+            self.steps.iter().partition(|step| step.operation.is_eviction());
+        let others = others.iter().map(|step| step.disruption).fold(0, u32::saturating_add);
+        others.saturating_add(evictions.iter().map(|step| step.disruption).max().unwrap_or(0))
     }
 }
 

@@ -30,6 +30,7 @@ use kubewise_core::{Failure, ObjectRef, Period, Rejection, Timestamp};
 pub use patch::guarded_patch;
 pub use replay::Corrupt;
 
+use crate::policy::Refusal;
 use patch::Fence;
 use progress::{Progress, Rest};
 use verification::Watch;
@@ -66,8 +67,8 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     Appended(Result<(), Failure>),
-    /// `Err` holds the finding of the rule that forbids it.
-    Checked(Result<(), String>),
+    /// `Err` tells of the rule that forbids it.
+    Checked(Result<(), Forbidden>),
     /// The finding of the rule that forbids it, if one does.
     UndoChecked(Result<Option<String>, Failure>),
     Read(Result<Option<Document>, Failure>),
@@ -75,6 +76,21 @@ pub enum Input {
     Measured(Result<Indicators, Failure>),
     Notified(Result<(), Failure>),
     Elapsed,
+}
+
+/// What policy found against a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    pub finding: String,
+    /// It may pass: a budget that has no room now.
+    pub temporary: bool,
+}
+
+impl From<Refusal> for Forbidden {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { rule, finding, temporary, .. } = refusal;
+        Forbidden { finding: format!("{rule}: {finding}"), temporary }
+    }
 }
 
 /// What the saga has to tell, in order, for the story, the records and the end. Taken after each input.

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
+mod draining;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile;
