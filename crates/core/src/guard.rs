@@ -22,6 +22,8 @@ pub enum Place {
     Runtime,
     /// The durable journal: `adapters/sqlite`.
     Journal,
+    /// What is asked of the API server: `adapters/kubernetes`.
+    Cluster,
 }
 
 macro_rules! guards {
@@ -114,6 +116,8 @@ guards! {
         JournalBeforeAct,
         /// The server judges a step before it is journalled as prepared.
         DryRun,
+        /// What a step takes down is saved before.
+        Capture,
         /// What may have been applied is read back, not taken for failed.
         ReadBack,
         /// A request without an answer is sent only so often.
@@ -160,6 +164,14 @@ guards! {
         JournalSequence,
         /// No two open sagas hold one object.
         JournalLocks,
+    }
+    Cluster {
+        /// An eviction names the uid of the pod that is meant.
+        EvictionUid,
+        /// The Lease is taken only as it was read.
+        LeaseCompareAndSwap,
+        /// A write is sent once, whatever the answer.
+        SentOnce,
     }
 }
 

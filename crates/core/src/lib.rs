@@ -8,6 +8,7 @@
 pub mod action;
 pub mod anomaly;
 pub mod author;
+pub mod capture;
 pub mod document;
 pub mod event;
 pub mod failure;

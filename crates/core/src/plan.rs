@@ -108,6 +108,21 @@ pub struct PlanStep {
     pub disruption: u32,
 }
 
+impl PlanStep {
+    /// Whether it takes pods down, with all that they would tell.
+    pub fn takes_down(&self) -> bool {
+        match &self.operation {
+            Operation::Evict { .. } => true,
+            Operation::Write { changes, .. } => {
+                let template = |change: &FieldChange| change.path.starts_with("/spec/template");
+                self.disruption > 0
+                    || changes.iter().any(|change| template(change) && change.before != change.after)
+            }
+            Operation::Create { .. } | Operation::Notify { .. } => false,
+        }
+    }
+}
+
 /// An action of the registry with its parameters, as a playbook or a person names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {

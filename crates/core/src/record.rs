@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::action::ExecutedActionRecord;
 use crate::anomaly::AnomalyRecord;
+use crate::capture::Capture;
 use crate::event::EventRecord;
 use crate::feedback::{Feedback, OURSELVES};
 use crate::incident::Incident;
@@ -90,6 +91,8 @@ pub enum Record {
     Incident(Incident),
     Plan(RemediationPlan),
     Action(ExecutedActionRecord),
+    /// What a step took down, as it was before.
+    Capture(Box<Capture>),
     /// A revision of a workload that was seen available.
     Revision(HealthyRevision),
     /// A Service that was seen leading to ready pods.
@@ -107,6 +110,7 @@ pub enum RecordKind {
     Incident,
     Plan,
     Action,
+    Capture,
     Revision,
     Service,
     Feedback,
@@ -114,12 +118,13 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    pub const ALL: [RecordKind; 9] = [
+    pub const ALL: [RecordKind; 10] = [
         RecordKind::Event,
         RecordKind::Anomaly,
         RecordKind::Incident,
         RecordKind::Plan,
         RecordKind::Action,
+        RecordKind::Capture,
         RecordKind::Revision,
         RecordKind::Service,
         RecordKind::Feedback,
@@ -133,6 +138,7 @@ impl RecordKind {
             RecordKind::Incident => "incident",
             RecordKind::Plan => "plan",
             RecordKind::Action => "action",
+            RecordKind::Capture => "capture",
             RecordKind::Revision => "revision",
             RecordKind::Service => "service",
             RecordKind::Feedback => "feedback",
@@ -203,6 +209,15 @@ impl Record {
                 incident: Some(action.incident.to_string()),
                 closed: action.finished_at.is_some(),
             },
+            Record::Capture(capture) => Index {
+                kind: RecordKind::Capture,
+                id: capture.id.to_string(),
+                time: capture.taken_at,
+                workload: Some(capture.workload.clone()),
+                status: Some(format!("{:?}", capture.status)),
+                incident: Some(capture.incident.to_string()),
+                closed: true,
+            },
             Record::Revision(revision) => Index {
                 kind: RecordKind::Revision,
                 id: revision.id(),
@@ -250,6 +265,7 @@ impl Record {
             Record::Incident(incident) => serde_json::to_value(incident),
             Record::Plan(plan) => serde_json::to_value(plan),
             Record::Action(action) => serde_json::to_value(action),
+            Record::Capture(capture) => serde_json::to_value(capture),
             Record::Revision(revision) => serde_json::to_value(revision),
             Record::Service(serving) => serde_json::to_value(serving),
             Record::Feedback(feedback) => serde_json::to_value(feedback),
@@ -264,6 +280,7 @@ impl Record {
             RecordKind::Incident => Record::Incident(serde_json::from_str(document)?),
             RecordKind::Plan => Record::Plan(serde_json::from_str(document)?),
             RecordKind::Action => Record::Action(serde_json::from_str(document)?),
+            RecordKind::Capture => Record::Capture(serde_json::from_str(document)?),
             RecordKind::Revision => Record::Revision(serde_json::from_str(document)?),
             RecordKind::Service => Record::Service(serde_json::from_str(document)?),
             RecordKind::Feedback => Record::Feedback(serde_json::from_str(document)?),

@@ -4,6 +4,7 @@
 //! performs what a [`saga`] asks for.
 
 pub mod action;
+pub mod capture;
 pub mod evidence;
 mod facts;
 mod field;

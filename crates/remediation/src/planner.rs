@@ -1,5 +1,6 @@
 //! From evidence to a plan in which nothing is left to choose, or to the reason why there is none yet.
 
+mod citations;
 mod patch_file;
 mod settle;
 
@@ -24,6 +25,9 @@ use crate::revision::Revisions;
 const CONTROLLER_LAG: Period = Period::from_secs(5);
 /// The author where no playbook knows the trouble.
 const NO_PLAYBOOK: &str = "hand-over";
+
+/// The rule that what a plan cites is there.
+const CITATION: &str = "Citation";
 
 /// What the planner decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +88,9 @@ pub fn recheck(
     let Some(planned) = plan.actions.get(step) else {
         return refuse("Premise", format!("the plan has no step {step}"));
     };
+    if let Some(id) = citations::unknown(plan) {
+        return refuse(CITATION, format!("its reasoning cites {id}, and there is no such evidence"));
+    }
     let Some(workload) = fresh.workload.as_ref().filter(|found| found.uid().is_ok()) else {
         return refuse("Premise", format!("{} is no longer there", plan.workload));
     };
@@ -225,7 +232,15 @@ impl Maker<'_> {
                 match self.try_candidate(playbook, candidate, scope) {
                     Ok(allowed) => {
                         let plan = Box::new(self.act(playbook, scope, allowed));
-                        return Decision::Plan { plan, refused };
+                        let Some(id) = citations::unknown(&plan) else {
+                            return Decision::Plan { plan, refused };
+                        };
+                        refused.push(Refusal {
+                            what: candidate.action.name.into(),
+                            rule: CITATION.into(),
+                            finding: format!("its reasoning cites {id}, and there is no such evidence"),
+                            temporary: false,
+                        });
                     }
                     Err(Declined { refusals, until, patch }) => {
                         patches.extend(patch);

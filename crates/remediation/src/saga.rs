@@ -4,7 +4,7 @@
 //! a fold of its journal (`progress`) plus what it is doing just now (`Doing`): after each durable entry the
 //! fold alone says what comes next, so a saga taken up by another process goes the same way.
 //!
-//! A step: check policy → read, and hold the object against the plan's premise → dry run → `Prepared` → `Started`
+//! A step: check policy → read, and hold the object against the plan's premise → dry run → save what it takes down → `Prepared` → `Started`
 //! → act → `Succeeded` or `Failed` (`forward`). Then the outcome is measured (`verification`), and harm is
 //! undone (`undo`). Every write tests what it rests on (`patch`).
 
@@ -22,7 +22,7 @@ use kubewise_core::document::Document;
 use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::id::{PlanId, SagaId};
 use kubewise_core::incident::{Chapter, StoryEntry};
-use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
+use kubewise_core::journal::{BeforeImage, Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::{Indicators, RemediationPlan};
 use kubewise_core::request::{ClusterRequest, Performed};
 use kubewise_core::{Failure, ObjectRef, Period, Rejection, Timestamp};
@@ -55,6 +55,8 @@ pub enum Effect {
     Read { object: ObjectRef },
     /// Perform once. By `Input::Performed`.
     Perform { request: ClusterRequest, dry_run: bool },
+    /// Save what a step takes down, durably. By `Input::Captured`.
+    Capture { step: usize },
     /// Measure the workload. By `Input::Measured`.
     Measure,
     /// Tell people. By `Input::Notified`.
@@ -73,6 +75,7 @@ pub enum Input {
     UndoChecked(Result<Option<String>, Failure>),
     Read(Result<Option<Document>, Failure>),
     Performed(Result<Performed, Failure>),
+    Captured(Result<(), Failure>),
     Measured(Result<Indicators, Failure>),
     Notified(Result<(), Failure>),
     Elapsed,
@@ -137,6 +140,10 @@ enum Doing {
     /// Raises the fence, then goes on with the purpose.
     Fencing(Purpose),
     Trying(usize),
+    Capturing {
+        step: usize,
+        before: Box<BeforeImage>,
+    },
     Acting(usize),
     Telling(usize),
     Measuring,
@@ -157,6 +164,7 @@ enum Next {
     Check(usize),
     CheckUndo(usize),
     Read(Purpose),
+    Capture { step: usize, before: Box<BeforeImage> },
     Tell(usize),
     Measure,
     CallForHelp(String),
@@ -234,6 +242,9 @@ impl Saga {
             (Doing::Reading(purpose), Input::Read(result)) => self.read(purpose, result, now),
             (Doing::Fencing(purpose), Input::Performed(result)) => self.fenced(purpose, result, now),
             (Doing::Trying(step), Input::Performed(result)) => self.tried(step, result, now),
+            (Doing::Capturing { step, before }, Input::Captured(result)) => {
+                self.captured(step, before, result, now);
+            }
             (Doing::Acting(step), Input::Performed(result)) => self.acted(step, result, now),
             (Doing::Telling(step), Input::Notified(result)) => self.told(step, result, now),
             (Doing::Measuring, Input::Measured(result)) => self.measured(result, now),
@@ -404,6 +415,9 @@ impl Saga {
             Next::Check(step) => self.check(step, now),
             Next::CheckUndo(step) => self.check_undo(step),
             Next::Read(purpose) => self.look(purpose),
+            Next::Capture { step, before } => {
+                self.ask(Effect::Capture { step }, Doing::Capturing { step, before });
+            }
             Next::Tell(step) => self.tell(step),
             Next::Measure => self.ask(Effect::Measure, Doing::Measuring),
             Next::CallForHelp(reason) => self.call_for_help(reason),

@@ -15,6 +15,7 @@ use kubewise_remediation::planner;
 use kubewise_remediation::saga::{Effect, Forbidden, Input, Report, Saga};
 use tokio_util::sync::CancellationToken;
 
+use crate::capture::capture;
 use crate::gather;
 use crate::plan::notify;
 use crate::runtime::{Running, Shared};
@@ -247,6 +248,7 @@ async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &Cancellati
         Effect::Perform { request, dry_run } => {
             Input::Performed(ports.actor.perform(&request, dry_run).await)
         }
+        Effect::Capture { step } => Input::Captured(capture(shared, saga, step).await),
         Effect::Measure => Input::Measured(gather::indicators(shared, &saga.plan().workload).await),
         Effect::Notify { message } => {
             notify(shared, saga.plan(), EventType::Warning, "Notice", message).await;

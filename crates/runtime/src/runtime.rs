@@ -396,7 +396,11 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
                         Record::Plan(plan) => open.plans.push(plan),
                         Record::Pause(pause) => open.pause = open.pause.or(Some(pause)),
                         Record::Service(serving) => open.serving.push(serving),
-                        Record::Event(_) | Record::Action(_) | Record::Revision(_) | Record::Feedback(_) => {}
+                        Record::Event(_)
+                        | Record::Action(_)
+                        | Record::Capture(_)
+                        | Record::Revision(_)
+                        | Record::Feedback(_) => {}
                     }
                 }
                 let Some(next) = page.next else { break };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kube::core::params::{Patch, PatchParams, PostParams};
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::port::ClusterActor;
 use kubewise_core::request::{ClusterRequest, FIELD_MANAGER, PatchOperation, Performed, Subresource};
 use kubewise_core::{Failure, Kind, ObjectRef, Rejection, Uid};
@@ -61,12 +62,14 @@ impl Kubernetes {
         let what = format!("evict {pod} ({uid})");
         let (pods, name) = place(&Kind::Pod, pod.namespace.as_deref(), &pod.name)?;
         // By hand: kube's own eviction sends `delete_options`, which the server ignores, and the precondition with it.
-        let eviction = json!({
+        let mut eviction = json!({
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": pod.namespace},
-            "deleteOptions": {"preconditions": {"uid": uid}},
         });
+        if self.options.guards.stands(Guard::EvictionUid) {
+            eviction["deleteOptions"] = json!({"preconditions": {"uid": uid}});
+        }
         let options = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.into()) };
         let request = pods.create_subresource("eviction", name, &options, eviction.to_string().into_bytes());
         let patient = self.writes.clone().with_timeout(self.writes.timeout() + EVICTION_EXTRA);

@@ -134,6 +134,7 @@ pub(crate) fn gather(
                 Record::Incident(one) => incidents.push(one),
                 Record::Event(_)
                 | Record::Action(_)
+                | Record::Capture(_)
                 | Record::Revision(_)
                 | Record::Service(_)
                 | Record::Feedback(_)

@@ -84,7 +84,7 @@ impl Saga {
             Ok(()) => match guarded_patch(operation, &self.image(step), self.epoch, self.guards) {
                 Some(_) if !self.stands(Guard::DryRun) => {
                     let before = self.image(step);
-                    self.append(JournalBody::Prepared { step, before }, now);
+                    self.capture(step, before, now);
                 }
                 Some(request) => self.ask(Effect::Perform { request, dry_run: true }, Doing::Trying(step)),
                 None => self.tell(step),
@@ -115,17 +115,40 @@ impl Saga {
                     let message = "the API server would keep the former values".into();
                     self.decline(step, Failure::Rejected { reason: Rejection::Invalid, message }, now);
                 } else {
-                    self.append(JournalBody::Prepared { step, before }, now);
+                    self.capture(step, before, now);
                 }
             }
-            Ok(Performed::Evicted | Performed::Created(_)) => {
-                self.append(JournalBody::Prepared { step, before }, now)
-            }
+            Ok(Performed::Evicted | Performed::Created(_)) => self.capture(step, before, now),
             Err(failure) => {
                 if !failure.is_transient() || !self.retry(&failure, Next::Check(step), now) {
                     self.decline(step, failure, now);
                 }
             }
+        }
+    }
+
+    /// What a step takes down is saved before it is begun; a step that takes nothing down is begun at once.
+    fn capture(&mut self, step: usize, before: BeforeImage, now: Timestamp) {
+        if self.plan.actions[step].takes_down() && self.stands(Guard::Capture) {
+            self.go_on(Next::Capture { step, before: Box::new(before) }, now);
+        } else {
+            self.append(JournalBody::Prepared { step, before }, now);
+        }
+    }
+
+    pub(super) fn captured(
+        &mut self,
+        step: usize,
+        before: Box<BeforeImage>,
+        result: Result<(), Failure>,
+        now: Timestamp,
+    ) {
+        let Err(failure) = result else {
+            return self.append(JournalBody::Prepared { step, before: *before }, now);
+        };
+        if !failure.is_transient() || !self.retry(&failure, Next::Capture { step, before }, now) {
+            let message = format!("what it takes down could not be saved: {failure}");
+            self.decline(step, Failure::Unavailable { message }, now);
         }
     }
 

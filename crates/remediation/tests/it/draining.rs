@@ -133,7 +133,10 @@ fn a_pod_is_resized_in_place_within_bounds_and_people_are_told_that_it_does_not_
     let Operation::Write { object, subresource, changes, .. } = &plan.actions[0].operation else {
         panic!("not a write")
     };
-    assert_eq!((object.to_string().as_str(), *subresource), ("Pod shop/cart-good-1", Some(Subresource::Resize)));
+    assert_eq!(
+        (object.to_string().as_str(), *subresource),
+        ("Pod shop/cart-good-1", Some(Subresource::Resize))
+    );
     assert!(changes.iter().all(|change| change.path.starts_with("/spec/containers/0/")), "{changes:?}");
     let Operation::Notify { message } = &plan.actions[1].operation else { panic!("nobody is told") };
     assert!(message.contains("for good"), "{message}");

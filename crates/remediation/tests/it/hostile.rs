@@ -346,6 +346,7 @@ fn execute(scene: &Scene, plan: RemediationPlan, options: &Options) -> usize {
                     planner::recheck(saga.plan(), step, &scene.evidence(), options, &surroundings, now);
                 Input::Checked(checked.map_err(Into::into))
             }
+            Effect::Capture { .. } => Input::Captured(Ok(())),
             Effect::CheckUndo { step } => Input::UndoChecked(Ok(planner::forbids_undo(
                 saga.plan(),
                 step,

@@ -5,6 +5,8 @@ mod actions;
 #[cfg(test)]
 mod beside;
 #[cfg(test)]
+mod capturing;
+#[cfg(test)]
 mod draining;
 #[cfg(test)]
 mod fixture;

@@ -56,11 +56,7 @@ fn scenarios() -> Vec<Scenario> {
             health: helps,
             field: "/spec/image",
         },
-        Scenario {
-            plan: plan(vec![roll_back(), create()], partly()),
-            health: helps,
-            field: "/spec/image",
-        },
+        Scenario { plan: plan(vec![roll_back(), create()], partly()), health: helps, field: "/spec/image" },
     ]
 }
 

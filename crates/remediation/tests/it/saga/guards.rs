@@ -140,6 +140,19 @@ const SCENARIOS: &[Scenario] =
                 written(&world, &[])
             },
         },
+        Scenario {
+            guard: Guard::Capture,
+            fault: "the logs of the pod that is evicted cannot be saved",
+            play: |guards| {
+                let mut world = World { guards, ..World::new(helps) };
+                let evicting = plan(vec![evict()], partly());
+                driven(&mut world, &evicting, |effect| {
+                    let saves = matches!(effect, Effect::Capture { .. });
+                    if saves { Fate::Unavailable } else { Fate::Normal }
+                });
+                written(&world, &[])
+            },
+        },
         Scenario { guard: Guard::Locks, fault: "a second repair of the same object", play: locks },
         Scenario {
             guard: Guard::UndoOnlyOurs,

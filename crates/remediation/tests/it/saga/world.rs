@@ -179,6 +179,8 @@ pub(crate) struct World {
     pub(crate) undo_forbidden: Option<String>,
     /// Values that KubeWise gave to fields, in order, and pods that it evicted.
     pub(crate) writes: Vec<String>,
+    /// Steps before which was saved what they take down.
+    pub(crate) captured: Vec<usize>,
     pub(crate) reports: Vec<Report>,
     pub(crate) notices: Vec<String>,
 }
@@ -211,6 +213,7 @@ impl World {
             forbidden: None,
             undo_forbidden: None,
             writes: Vec::new(),
+            captured: Vec::new(),
             reports: Vec::new(),
             notices: Vec::new(),
         }
@@ -281,6 +284,10 @@ impl World {
             Effect::Perform { request, dry_run } => {
                 Input::Performed(self.fated(fate, |world| world.apply(request, *dry_run)))
             }
+            Effect::Capture { step } => Input::Captured(self.fated(fate, |world| {
+                world.captured.push(*step);
+                Ok(())
+            })),
             Effect::Measure => Input::Measured(self.fated(fate, |world| Ok(world.measure()))),
             Effect::Notify { message } => Input::Notified(self.fated(fate, |world| {
                 world.notices.push(message.clone());
