@@ -48,9 +48,7 @@ fn ends(mut world: World, plan: &kubewise_core::plan::RemediationPlan, fates: &[
             | Effect::CheckUndo { .. }
             | Effect::Read { .. }
             | Effect::Perform { .. }
-            | Effect::Measure => {
-                fates.next().unwrap_or(Fate::Normal)
-            }
+            | Effect::Measure => fates.next().unwrap_or(Fate::Normal),
         });
         if saga.is_finished() {
             return world;
