@@ -11,7 +11,8 @@ use cargo_metadata::Metadata;
 
 const FEATURE: &str = "guard-mutation";
 /// The crates whose tests prove guards; together they must prove each that the code knows.
-const PROVERS: &[&str] = &["kubewise-remediation", "kubewise-runtime", "kubewise-sqlite"];
+const PROVERS: &[&str] =
+    &["kubewise-kubernetes", "kubewise-remediation", "kubewise-runtime", "kubewise-sqlite"];
 /// What of a finding fits into a line of the table.
 const READABLE: usize = 70;
 

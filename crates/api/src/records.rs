@@ -9,6 +9,7 @@ use axum::http::Uri;
 use axum::routing::get;
 use kubewise_core::action::{ActionStatus, ExecutedActionRecord};
 use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
+use kubewise_core::capture::{Capture, CaptureStatus};
 use kubewise_core::event::{EventRecord, EventType};
 use kubewise_core::feedback::{Feedback, Label};
 use kubewise_core::incident::{Incident, IncidentStatus};
@@ -45,6 +46,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         collection::<Incident, IncidentStatus>(RecordKind::Incident, "incidents", "Incident", "Incidents"),
         collection::<RemediationPlan, PlanStatus>(RecordKind::Plan, "plans", "Plan", "Plans"),
         collection::<ExecutedActionRecord, ActionStatus>(RecordKind::Action, "actions", "Action", "Actions"),
+        collection::<Capture, CaptureStatus>(RecordKind::Capture, "captures", "Capture", "Captures"),
         collection::<EventRecord, EventType>(RecordKind::Event, "events", "Event", "Events"),
         collection::<Feedback, Label>(RecordKind::Feedback, "feedback", "Feedback", "Feedback"),
     ]

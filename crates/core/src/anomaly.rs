@@ -104,6 +104,10 @@ reasons! {
     NodeNotReady "NodeNotReady";
     /// A Job gave up.
     BackoffLimitExceeded "BackoffLimitExceeded";
+    /// A Service that led to ready pods was changed and leads to none of them any more.
+    ServiceWithoutEndpoints "ServiceWithoutEndpoints";
+    /// An autoscaler wants more replicas than its most.
+    ScalingLimited "ScalingLimited";
     /// A measure grows towards its limit without a plateau, and will be there soon.
     Exhaustion "Exhaustion";
     /// A measure left what is normal for its series.

@@ -24,6 +24,8 @@ pub enum Place {
     Journal,
     /// What a model is told and what is taken from its answer: `remediation::author`.
     Author,
+    /// What is asked of the API server: `adapters/kubernetes`.
+    Cluster,
 }
 
 macro_rules! guards {
@@ -120,6 +122,8 @@ guards! {
         JournalBeforeAct,
         /// The server judges a step before it is journalled as prepared.
         DryRun,
+        /// What a step takes down is saved before.
+        Capture,
         /// What may have been applied is read back, not taken for failed.
         ReadBack,
         /// A request without an answer is sent only so often.
@@ -182,6 +186,14 @@ guards! {
         AmountBounds,
         /// A model that would do nothing does not keep a playbook from repairing.
         NoVeto,
+    }
+    Cluster {
+        /// An eviction names the uid of the pod that is meant.
+        EvictionUid,
+        /// The Lease is taken only as it was read.
+        LeaseCompareAndSwap,
+        /// A write is sent once, whatever the answer.
+        SentOnce,
     }
 }
 

@@ -51,6 +51,8 @@ ids! {
     SagaId "s-";
     /// From saga, step and direction.
     ActionId "x-";
+    /// From plan and step.
+    CaptureId "c-";
     /// A Kubernetes Event's uid and count.
     EventId "e-";
     /// From incident and the time of saying.

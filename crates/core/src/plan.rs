@@ -16,6 +16,8 @@ use crate::request::Subresource;
 
 /// The most steps a plan may have: what a person can still read at night.
 pub const MAX_STEPS: usize = 10;
+/// The most pods that a plan may evict one after the other: what a node holds by the kubelet's default.
+pub const MAX_EVICTIONS: usize = 110;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -115,9 +117,27 @@ pub struct PlanStep {
 }
 
 /// Pods that steps may make unavailable at one time. A step begins when the one before is done, which is before the
-/// rollout that it set off has ended, so they add up.
+/// rollout that it set off has ended, so they add up. Evictions come one after the other, each when the one before it
+/// has been made good.
 pub fn disruption(steps: &[PlanStep]) -> u32 {
-    steps.iter().map(|step| step.disruption).fold(0, u32::saturating_add)
+    let (evictions, others): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.operation.is_eviction());
+    let others = others.iter().map(|step| step.disruption).fold(0, u32::saturating_add);
+    others.saturating_add(evictions.iter().map(|step| step.disruption).max().unwrap_or(0))
+}
+
+impl PlanStep {
+    /// Whether it takes pods down, with all that they would tell.
+    pub fn takes_down(&self) -> bool {
+        match &self.operation {
+            Operation::Evict { .. } => true,
+            Operation::Write { changes, .. } => {
+                let template = |change: &FieldChange| change.path.starts_with("/spec/template");
+                self.disruption > 0
+                    || changes.iter().any(|change| template(change) && change.before != change.after)
+            }
+            Operation::Create { .. } | Operation::Notify { .. } => false,
+        }
+    }
 }
 
 /// An action of the registry with its parameters, as a playbook or a person names it.
@@ -146,6 +166,12 @@ pub enum Operation {
         pod: ObjectRef,
         uid: Uid,
     },
+    /// Make an object. Its name is of this plan alone, so that one that is there already is known as ours or not by its
+    /// annotations.
+    Create {
+        object: ObjectRef,
+        body: Value,
+    },
     /// Tell people through the notifier.
     Notify {
         message: String,
@@ -153,10 +179,14 @@ pub enum Operation {
 }
 
 impl Operation {
+    pub fn is_eviction(&self) -> bool {
+        matches!(self, Operation::Evict { .. })
+    }
+
     /// The object that is written, if any; what a saga locks.
     pub fn writes(&self) -> Option<&ObjectRef> {
         match self {
-            Operation::Write { object, .. } => Some(object),
+            Operation::Write { object, .. } | Operation::Create { object, .. } => Some(object),
             Operation::Evict { pod, .. } => Some(pod),
             Operation::Notify { .. } => None,
         }

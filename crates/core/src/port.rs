@@ -87,7 +87,7 @@ pub trait ClusterReader: Send + Sync {
 #[async_trait]
 pub trait ClusterActor: Send + Sync {
     /// Performs a request whole or not at all. With `dry_run` the server judges it and keeps nothing.
-    /// A failed `test`, another uid or a missing object is `Rejected`; a time-out or a cut connection after
+    /// A failed `test`, another uid, a missing object or a name that is taken is `Rejected`; a time-out or a cut connection after
     /// sending is `Unknown`; a budget that forbids an eviction is `RateLimited`.
     async fn perform(&self, request: &ClusterRequest, dry_run: bool) -> Result<Performed, Failure>;
 }

@@ -36,7 +36,8 @@ pub fn mebibytes(bytes: f64) -> String {
 
 /// A number of cores as a quantity: whole millicores, rounded up.
 pub fn millicores(cores: f64) -> String {
-    format!("{}m", (cores * 1000.0).ceil().max(0.0) as u64)
+    // A product such as 0.2 · 1.5 is a hair above what it means.
+    format!("{}m", (cores * 1000.0 - 1e-6).ceil().max(0.0) as u64)
 }
 
 #[cfg(test)]

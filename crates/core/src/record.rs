@@ -10,12 +10,14 @@ use serde_json::Value;
 
 use crate::action::ExecutedActionRecord;
 use crate::anomaly::AnomalyRecord;
+use crate::capture::Capture;
 use crate::event::EventRecord;
 use crate::feedback::{Feedback, OURSELVES};
 use crate::incident::Incident;
 use crate::object::ObjectRef;
 use crate::pause::Pause;
 use crate::plan::RemediationPlan;
+use crate::service::ServingService;
 
 /// Fields of a newer minor version, kept as they came so that writing the record back loses nothing.
 pub type Extra = BTreeMap<String, Value>;
@@ -89,8 +91,12 @@ pub enum Record {
     Incident(Incident),
     Plan(RemediationPlan),
     Action(ExecutedActionRecord),
+    /// What a step took down, as it was before.
+    Capture(Box<Capture>),
     /// A revision of a workload that was seen available.
     Revision(HealthyRevision),
+    /// A Service that was seen leading to ready pods.
+    Service(ServingService),
     Feedback(Feedback),
     /// A person's word that nothing shall be begun.
     Pause(Pause),
@@ -104,19 +110,23 @@ pub enum RecordKind {
     Incident,
     Plan,
     Action,
+    Capture,
     Revision,
+    Service,
     Feedback,
     Pause,
 }
 
 impl RecordKind {
-    pub const ALL: [RecordKind; 8] = [
+    pub const ALL: [RecordKind; 10] = [
         RecordKind::Event,
         RecordKind::Anomaly,
         RecordKind::Incident,
         RecordKind::Plan,
         RecordKind::Action,
+        RecordKind::Capture,
         RecordKind::Revision,
+        RecordKind::Service,
         RecordKind::Feedback,
         RecordKind::Pause,
     ];
@@ -128,7 +138,9 @@ impl RecordKind {
             RecordKind::Incident => "incident",
             RecordKind::Plan => "plan",
             RecordKind::Action => "action",
+            RecordKind::Capture => "capture",
             RecordKind::Revision => "revision",
+            RecordKind::Service => "service",
             RecordKind::Feedback => "feedback",
             RecordKind::Pause => "pause",
         }
@@ -197,12 +209,30 @@ impl Record {
                 incident: Some(action.incident.to_string()),
                 closed: action.finished_at.is_some(),
             },
+            Record::Capture(capture) => Index {
+                kind: RecordKind::Capture,
+                id: capture.id.to_string(),
+                time: capture.taken_at,
+                workload: Some(capture.workload.clone()),
+                status: Some(format!("{:?}", capture.status)),
+                incident: Some(capture.incident.to_string()),
+                closed: true,
+            },
             Record::Revision(revision) => Index {
                 kind: RecordKind::Revision,
                 id: revision.id(),
                 time: revision.seen_at,
                 workload: Some(revision.workload.clone()),
                 status: None,
+                incident: None,
+                closed: true,
+            },
+            Record::Service(serving) => Index {
+                kind: RecordKind::Service,
+                id: serving.id(),
+                time: serving.seen_at,
+                workload: Some(serving.workload.clone()),
+                status: Some("Serving".into()),
                 incident: None,
                 closed: true,
             },
@@ -235,7 +265,9 @@ impl Record {
             Record::Incident(incident) => serde_json::to_value(incident),
             Record::Plan(plan) => serde_json::to_value(plan),
             Record::Action(action) => serde_json::to_value(action),
+            Record::Capture(capture) => serde_json::to_value(capture),
             Record::Revision(revision) => serde_json::to_value(revision),
+            Record::Service(serving) => serde_json::to_value(serving),
             Record::Feedback(feedback) => serde_json::to_value(feedback),
             Record::Pause(pause) => serde_json::to_value(pause),
         }
@@ -248,7 +280,9 @@ impl Record {
             RecordKind::Incident => Record::Incident(serde_json::from_str(document)?),
             RecordKind::Plan => Record::Plan(serde_json::from_str(document)?),
             RecordKind::Action => Record::Action(serde_json::from_str(document)?),
+            RecordKind::Capture => Record::Capture(serde_json::from_str(document)?),
             RecordKind::Revision => Record::Revision(serde_json::from_str(document)?),
+            RecordKind::Service => Record::Service(serde_json::from_str(document)?),
             RecordKind::Feedback => Record::Feedback(serde_json::from_str(document)?),
             RecordKind::Pause => Record::Pause(serde_json::from_str(document)?),
         })

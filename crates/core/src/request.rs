@@ -10,6 +10,10 @@ use crate::object::{ObjectRef, Uid};
 
 /// The annotation in which the newest leader's epoch stands; every patch tests it.
 pub const FENCE_ANNOTATION: &str = "kubewise.dev/fence";
+/// On a Job: the Job that KubeWise made to try it once more.
+pub const RETRIED_AS_ANNOTATION: &str = "kubewise.dev/retried-as";
+/// On a Job that KubeWise made: the uid of the one that it tries once more.
+pub const RETRY_OF_ANNOTATION: &str = "kubewise.dev/retry-of";
 /// The field manager of every write.
 pub const FIELD_MANAGER: &str = "kubewise";
 
@@ -25,6 +29,8 @@ pub enum ClusterRequest {
     },
     /// An eviction through the Eviction API with the pod's uid as precondition, so that budgets hold.
     Evict { pod: ObjectRef, uid: Uid },
+    /// A new object under a name that was not taken.
+    Create { object: ObjectRef, body: Value },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +66,8 @@ pub enum Performed {
     /// The object as it is after the patch.
     Patched(Document),
     Evicted,
+    /// The object as the server made it.
+    Created(Document),
 }
 
 /// `/metadata/annotations/kubewise.dev~1fence`: a JSON pointer from its parts.

@@ -11,6 +11,7 @@ use crate::document::{Document, NotAnObject};
 use crate::mentions;
 use crate::object::{Kind, ObjectRef, Uid};
 use crate::quantity;
+use crate::service::{ContainerPort, Route};
 
 /// Annotations that KubeWise itself gives a meaning; all others are dropped here.
 pub const ANNOTATION_PREFIX: &str = "kubewise.dev/";
@@ -48,7 +49,7 @@ pub enum StateDetail {
     Node(NodeState),
     Autoscaler(AutoscalerState),
     Budget(BudgetState),
-    Service(ServiceState),
+    Service(Route),
     /// Nothing but identity and owners.
     Other,
 }
@@ -70,6 +71,8 @@ pub struct PodState {
     pub claims: Vec<Arc<str>>,
     /// Hosts that its containers are told of, such as `cart` or `db.shop.svc`: what it probably depends on.
     pub hosts: Vec<Arc<str>>,
+    /// Ports that its containers say they listen on.
+    pub ports: Vec<ContainerPort>,
     pub containers: Vec<ContainerState>,
 }
 
@@ -166,12 +169,6 @@ pub struct BudgetState {
     pub match_labels: BTreeMap<String, String>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ServiceState {
-    /// Empty if it selects nothing.
-    pub selector: BTreeMap<String, String>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     pub kind: Arc<str>,
@@ -185,6 +182,14 @@ pub struct Condition {
 /// The condition of a kind, if present.
 pub fn condition<'a>(conditions: &'a [Condition], kind: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| &*condition.kind == kind)
+}
+
+impl AutoscalerState {
+    /// It wants more replicas than its most. The same condition tells of other limits too, by other reasons.
+    pub fn is_limited(&self) -> bool {
+        condition(&self.conditions, "ScalingLimited")
+            .is_some_and(|limited| &*limited.status == "True" && &*limited.reason == "TooManyReplicas")
+    }
 }
 
 impl Owner {
@@ -231,9 +236,7 @@ impl ObjectState {
                 desired_healthy: count(document, "/status/desiredHealthy"),
                 match_labels: strings(document.0.pointer("/spec/selector/matchLabels"), ""),
             }),
-            Kind::Service => StateDetail::Service(ServiceState {
-                selector: strings(document.0.pointer("/spec/selector"), ""),
-            }),
+            Kind::Service => StateDetail::Service(Route::of(document)),
             Kind::ControllerRevision
             | Kind::CronJob
             | Kind::Namespace
@@ -310,8 +313,19 @@ fn pod(document: &Document) -> PodState {
             .filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str().map(Into::into))
             .collect(),
         hosts: mentions::hosts(document.list("/spec/containers")),
+        ports: document.list("/spec/containers").iter().flat_map(container_ports).collect(),
         containers,
     }
+}
+
+fn container_ports(spec: &Value) -> impl Iterator<Item = ContainerPort> {
+    let ports = spec.get("ports").and_then(Value::as_array);
+    ports.into_iter().flatten().filter_map(|port| {
+        Some(ContainerPort {
+            name: port.get("name").and_then(Value::as_str).map(Into::into),
+            number: port.get("containerPort")?.as_u64()?.try_into().ok()?,
+        })
+    })
 }
 
 fn container(spec: &Value, status: Option<&Value>, init: bool) -> ContainerState {

@@ -111,6 +111,8 @@ fn can_follow(reason: Reason) -> bool {
         | Reason::ScaledToZero
         | Reason::NodeNotReady
         | Reason::BackoffLimitExceeded
+        | Reason::ServiceWithoutEndpoints
+        | Reason::ScalingLimited
         | Reason::Exhaustion
         | Reason::RestartRhythm
         | Reason::TelemetryMissing => false,

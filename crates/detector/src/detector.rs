@@ -8,6 +8,7 @@ use kubewise_core::event::EventRecord;
 use kubewise_core::incident::Incident;
 use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::port::WatchItem;
+use kubewise_core::service::ServingService;
 use kubewise_core::state::{ObjectState, StateDetail};
 use kubewise_core::{Kind, ObjectRef, Period};
 
@@ -26,7 +27,7 @@ use crate::series_book::{Place, SeriesBook};
 use crate::suppressions::Suppressions;
 use crate::telemetry::Telemetry;
 use crate::world::{Known, World};
-use crate::{Change, Observation, healthy, samples};
+use crate::{Change, Observation, healthy, samples, serving};
 
 /// Housekeeping is not urgent.
 const SWEEP: Period = Period::from_mins(1);
@@ -112,6 +113,14 @@ impl Detector {
         self.anomalies.restore(firing, open);
         for workload in self.anomalies.open() {
             self.agenda.look_at(workload, Timestamp::MIN);
+        }
+    }
+
+    /// Takes up where Services led when an earlier process last saw them lead somewhere. To be called before the first
+    /// observation.
+    pub fn recall(&mut self, serving: Vec<ServingService>) {
+        for served in serving {
+            self.world.services_mut().recall(served);
         }
     }
 
@@ -334,6 +343,10 @@ impl Detector {
     /// An object changed, so its workload may show something else. While pods are still being listed, judging can
     /// wait for the next tick: else a workload of many pods would be judged for each of them.
     fn changed(&mut self, state: &ObjectState, now: Timestamp, changes: &mut Vec<Change>) {
+        let served = self.world.services().get(&state.object).and_then(|service| service.served.as_ref());
+        if let Some(workload) = served.map(|served| served.workload.clone()) {
+            self.agenda.look_at(&workload, now);
+        }
         let Some(workload) = self.identify(&state.object) else { return };
         if workload.kind == Kind::Node || self.telemetry.is_whole(&Kind::Pod) {
             self.judge(&workload, now, changes);
@@ -418,11 +431,16 @@ impl Detector {
         let is_quiet = !shows && !self.anomalies.is_open(workload);
         let verdict = healthy::judge(&mut self.world, workload, is_quiet, options, now);
         changes.extend(verdict.revision.map(|revision| Change::Healthy(Box::new(revision))));
+        let mut service = serving::Verdict::default();
+        if workload.kind == Kind::Service {
+            service = serving::judge(&mut self.world, workload, &self.options.rules, now);
+            changes.extend(service.serving.take().map(|serving| Change::Serving(Box::new(serving))));
+        }
         // A restless workload is looked at in every tick.
         let next = if is_restless {
             Some(now)
         } else {
-            [verdict.look_at, expected_until].into_iter().flatten().min()
+            [verdict.look_at, service.look_at, expected_until].into_iter().flatten().min()
         };
         match next {
             Some(at) => self.agenda.look_at(workload, at),

@@ -29,6 +29,7 @@ mod samples;
 mod series;
 mod series_book;
 mod services;
+mod serving;
 mod suppressions;
 mod symptom;
 mod telemetry;
@@ -49,6 +50,7 @@ use kubewise_core::incident::Incident;
 use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::port::WatchItem;
 use kubewise_core::record::HealthyRevision;
+use kubewise_core::service::ServingService;
 
 /// Something seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +85,8 @@ pub enum Change {
     HeldBack(Box<AnomalyRecord>),
     /// A workload is fully available on a revision.
     Healthy(Box<HealthyRevision>),
+    /// A Service leads to ready pods.
+    Serving(Box<ServingService>),
     /// An Event, with its workload, to be saved.
     Event(Box<EventRecord>),
 }

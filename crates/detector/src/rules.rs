@@ -3,6 +3,7 @@
 //! A rule has no memory of its own and no order of arrival matters: what must last before it counts says so by
 //! the moment at which its symptom is ripe.
 
+mod beside;
 mod pods;
 pub(crate) mod workloads;
 
@@ -34,6 +35,7 @@ pub(crate) fn symptoms(
     let scene = Scene { world, workload, objects: &objects, options, now };
     let mut symptoms = pods::symptoms(&scene);
     workloads::symptoms(&scene, &mut symptoms);
+    beside::symptoms(&scene, &mut symptoms);
     symptoms
 }
 
@@ -85,6 +87,8 @@ pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
         Reason::Unavailable => vec![own, Kind::Pod],
         Reason::NodeNotReady => vec![Kind::Node],
         Reason::BackoffLimitExceeded => vec![Kind::Job],
+        Reason::ServiceWithoutEndpoints => vec![Kind::Service, Kind::Pod],
+        Reason::ScalingLimited => vec![Kind::HorizontalPodAutoscaler],
         Reason::TelemetryMissing => Vec::new(),
     }
 }
@@ -105,11 +109,13 @@ pub(crate) fn precedence(reason: Reason) -> u8 {
         Reason::ProgressDeadlineExceeded => 8,
         Reason::ScaledToZero => 9,
         Reason::Unavailable => 10,
-        Reason::Exhaustion => 11,
-        Reason::RestartRhythm => 12,
-        Reason::Flatline => 13,
-        Reason::Deviation => 14,
-        Reason::TelemetryMissing => 15,
+        Reason::ServiceWithoutEndpoints => 11,
+        Reason::ScalingLimited => 12,
+        Reason::Exhaustion => 13,
+        Reason::RestartRhythm => 14,
+        Reason::Flatline => 15,
+        Reason::Deviation => 16,
+        Reason::TelemetryMissing => 17,
     }
 }
 
@@ -121,7 +127,8 @@ pub(crate) fn stops(reason: Reason) -> bool {
         | Reason::Flatline
         | Reason::RestartRhythm
         | Reason::TelemetryMissing
-        | Reason::BackoffLimitExceeded => false,
+        | Reason::BackoffLimitExceeded
+        | Reason::ScalingLimited => false,
         Reason::CrashLoopBackOff
         | Reason::OomKilled
         | Reason::ImagePullBackOff
@@ -131,6 +138,7 @@ pub(crate) fn stops(reason: Reason) -> bool {
         | Reason::FailedCreate
         | Reason::Unavailable
         | Reason::ScaledToZero
+        | Reason::ServiceWithoutEndpoints
         | Reason::NodeNotReady => true,
     }
 }

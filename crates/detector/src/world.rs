@@ -11,7 +11,7 @@ use kubewise_core::topology::Topology;
 use kubewise_core::{Kind, ObjectRef, Period, Uid};
 
 use crate::history::{History, PodHistory, WorkloadHistory};
-use crate::services::Services;
+use crate::services::{Service, Services};
 
 /// Owner chains in Kubernetes are short; a longer one is a cycle.
 const MAX_DEPTH: usize = 8;
@@ -59,8 +59,8 @@ impl World {
         if let StateDetail::Autoscaler(autoscaler) = &state.detail {
             self.autoscalers.entry(autoscaler.target.clone()).or_default().insert(object.clone());
         }
-        if let StateDetail::Service(service) = &state.detail {
-            self.services.apply(object, service);
+        if let StateDetail::Service(route) = &state.detail {
+            self.services.apply(object, &state.uid, route, now);
         }
         if let StateDetail::Node(node) = &state.detail {
             if node.unschedulable {
@@ -186,7 +186,26 @@ impl World {
         state.is_some_and(|(state, _)| state.desired > 0 && state.available == 0)
     }
 
-    fn pods_in(&self, namespace: &str) -> impl Iterator<Item = (&ObjectRef, &PodState)> {
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub(crate) fn services_mut(&mut self) -> &mut Services {
+        &mut self.services
+    }
+
+    /// The Services that were seen leading to a workload.
+    pub(crate) fn services_of(&self, workload: &ObjectRef) -> impl Iterator<Item = (&ObjectRef, &Service)> {
+        self.services.of(workload)
+    }
+
+    /// The autoscalers of a workload.
+    pub(crate) fn autoscalers_of(&self, workload: &ObjectRef) -> impl Iterator<Item = &Known> {
+        let names = self.autoscalers.get(workload).into_iter().flatten();
+        names.filter_map(|name| self.objects.get(name))
+    }
+
+    pub(crate) fn pods_in(&self, namespace: &str) -> impl Iterator<Item = (&ObjectRef, &PodState)> {
         let first = ObjectRef::namespaced(Kind::Pod, namespace, "");
         self.objects
             .range(first..)

@@ -32,7 +32,12 @@ pub(crate) async fn autonomy(args: &ClientArgs) -> Result<()> {
 /// Lists records of a collection, or shows one.
 pub(crate) async fn records(collection: &'static str, args: &RecordArgs) -> Result<()> {
     if let Some(RecordCommand::Show { id, client }) = &args.show {
-        let record = Api::new(client)?.get(&format!("/api/v1/{collection}/{id}"), &[]).await?;
+        let api = Api::new(client)?;
+        let mut record = api.get(&format!("/api/v1/{collection}/{id}"), &[]).await?;
+        if collection == "incidents" {
+            let captures = api.get("/api/v1/captures", &[("incident", id.as_str())]).await?;
+            record["captures"] = captures["items"].clone();
+        }
         return print(client.output, &record, |record| table::one(collection, record));
     }
     let limit = args.limit.to_string();

@@ -3,11 +3,15 @@
 
 mod change_autoscaler;
 mod cordon_node;
+mod drain_node;
 mod evict_pod;
 mod expand_claim;
 mod notify;
 mod patch_probe;
 mod pause_rollout;
+mod resize_pod;
+pub(crate) mod restore_service;
+mod retry_job;
 mod rollout_restart;
 mod rollout_undo;
 mod scale_workload;
@@ -26,17 +30,23 @@ use serde_json::Value;
 use crate::evidence::Evidence;
 use crate::revision::Revisions;
 
+pub use retry_job::successor;
+
 /// Every action type.
 pub const REGISTRY: &[ActionType] = &[
     ActionType::of::<change_autoscaler::ChangeAutoscaler>(),
     ActionType::of::<cordon_node::CordonNode>(),
     ActionType::of::<cordon_node::UncordonNode>(),
+    ActionType::of::<drain_node::DrainNode>(),
     ActionType::of::<evict_pod::EvictPod>(),
     ActionType::of::<expand_claim::ExpandClaim>(),
     ActionType::of::<notify::Notify>(),
     ActionType::of::<patch_probe::PatchProbe>(),
     ActionType::of::<pause_rollout::PauseRollout>(),
     ActionType::of::<pause_rollout::ResumeRollout>(),
+    ActionType::of::<resize_pod::ResizePod>(),
+    ActionType::of::<restore_service::RestoreService>(),
+    ActionType::of::<retry_job::RetryJob>(),
     ActionType::of::<rollout_restart::RolloutRestart>(),
     ActionType::of::<rollout_undo::RolloutUndo>(),
     ActionType::of::<scale_workload::ScaleWorkload>(),
@@ -183,6 +193,13 @@ impl Premise<'_> {
         containers
             .find(|(_, container)| container.get("name").and_then(Value::as_str) == Some(name))
             .ok_or_else(|| Unmet(format!("{} has no container {name}", self.object)))
+    }
+
+    /// A pod of the workload.
+    fn pod(&self, name: &str) -> Result<&Document, Unmet> {
+        let mut pods = self.evidence.pods.iter();
+        pods.find(|pod| pod.text("/metadata/name") == Some(name))
+            .ok_or_else(|| Unmet(format!("{} has no pod {name}", self.object)))
     }
 
     fn write(

@@ -12,6 +12,7 @@ use kubewise_core::event::EventRecord;
 use kubewise_core::incident::Incident;
 use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::record::HealthyRevision;
+use kubewise_core::service::ServingService;
 use kubewise_core::state::{ContainerState, ObjectState};
 use kubewise_core::{Kind, ObjectRef, Timestamp, Uid};
 
@@ -38,12 +39,15 @@ pub struct Evidence {
     pub quotas: Vec<Document>,
     pub limit_ranges: Vec<Document>,
     pub claims: Vec<Document>,
+    pub services: Vec<Document>,
     pub nodes: Vec<Document>,
     /// Pods of every namespace, for the room on nodes; `None` if they could not be listed.
     pub all_pods: Option<Vec<Document>>,
     pub events: Vec<EventRecord>,
     /// Revisions of the workload that were seen available, newest first.
     pub healthy: Vec<HealthyRevision>,
+    /// Services as they were when they last led to the workload's ready pods.
+    pub serving: Vec<ServingService>,
     /// What KubeWise did to the workload before, newest first.
     pub history: Vec<ExecutedActionRecord>,
     /// What it did to workloads of the namespace; empty where autonomy need not be earned.
@@ -67,7 +71,10 @@ pub struct LogExcerpt {
 /// nodes needs the pods of every namespace too ([`Evidence::all_pods`]); these are not in this list, because a
 /// plan can be made without them.
 pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
-    let Some(namespace) = &workload.namespace else { return vec![(Kind::Node, None)] };
+    let Some(namespace) = &workload.namespace else {
+        // A node holds pods of every namespace, and their budgets.
+        return vec![(Kind::Node, None), (Kind::PodDisruptionBudget, None)];
+    };
     let between = [
         (Kind::Deployment, Kind::ReplicaSet),
         (Kind::StatefulSet, Kind::ControllerRevision),
@@ -82,6 +89,7 @@ pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
         Kind::ResourceQuota,
         Kind::LimitRange,
         Kind::PersistentVolumeClaim,
+        Kind::Service,
     ];
     let namespaced = between.chain(beside).map(|kind| (kind, Some(namespace.clone())));
     namespaced.chain([(Kind::Node, None)]).collect()
@@ -147,10 +155,12 @@ impl Evidence {
             quotas: Vec::new(),
             limit_ranges: Vec::new(),
             claims: Vec::new(),
+            services: Vec::new(),
             nodes: Vec::new(),
             all_pods: None,
             events: Vec::new(),
             healthy: Vec::new(),
+            serving: Vec::new(),
             history: Vec::new(),
             precedents: Vec::new(),
             samples: Vec::new(),
@@ -169,6 +179,7 @@ impl Evidence {
                 "ResourceQuota" => evidence.quotas.push(document),
                 "LimitRange" => evidence.limit_ranges.push(document),
                 "PersistentVolumeClaim" => evidence.claims.push(document),
+                "Service" => evidence.services.push(document),
                 "Node" => evidence.nodes.push(document),
                 "Namespace" => evidence.namespace = Some(document),
                 _ => {}
@@ -203,8 +214,21 @@ impl Evidence {
         if *object == self.incident.workload {
             return self.workload.as_ref();
         }
-        let known = [&self.pods, &self.autoscalers, &self.claims, &self.nodes];
+        let known = [&self.pods, &self.autoscalers, &self.claims, &self.services, &self.nodes];
         known.into_iter().flatten().find(|document| document.object().is_ok_and(|found| found == *object))
+    }
+
+    /// A pod that the incident's plan may evict: one of the workload's, or one that the incident's node holds.
+    pub(crate) fn evictable(&self, uid: &Uid) -> Option<&Document> {
+        let mut pods = self.pods.iter().chain(self.on_node());
+        pods.find(|pod| pod.uid().is_ok_and(|own| own == *uid))
+    }
+
+    /// The pods that the incident's node holds; none if the incident is no node's, or not all pods could be listed.
+    pub(crate) fn on_node(&self) -> impl Iterator<Item = &Document> {
+        let node = Some(&self.incident.workload).filter(|workload| workload.kind == Kind::Node);
+        let pods = self.all_pods.iter().flatten();
+        pods.filter(move |pod| node.is_some_and(|node| pod.text("/spec/nodeName") == Some(&*node.name)))
     }
 
     /// The pods as states, by name; what is not a pod is left out.

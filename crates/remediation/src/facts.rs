@@ -3,22 +3,35 @@
 //! Every name is always there and always has the same type, so that a mistake in a condition shows when the
 //! playbook is loaded. What is not known is `0`, `""` or `false`. Integers are `int`, amounts are `double`.
 
+mod job;
 mod memory;
+mod node;
+mod probe;
+mod throttling;
 
-use kubewise_core::Timestamp;
+use std::collections::BTreeSet;
+
 use kubewise_core::anomaly::Reason;
+use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
+use kubewise_core::state::StateDetail;
+use kubewise_core::{Kind, Timestamp};
 use serde::Serialize;
 
+use crate::action::restore_service::astray_of;
 use crate::evidence::Evidence;
 use crate::policy::{Options, made_by_us};
-use crate::revision::{Revisions, template_of};
+use crate::revision::{Revisions, is_ready, template_of};
+use job::JobFacts;
+use node::NodeFacts;
+use probe::ProbeFacts;
+use throttling::ThrottlingFacts;
 
 /// A revision that never was healthy, or whose trouble began this soon after it (seconds), is to blame for it.
 const BLAME_WITHIN_SECONDS: i64 = 30 * 60;
 
-/// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `memory`, `replicas`,
-/// `autoscaler`.
+/// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `probe`, `memory`, `throttling`,
+/// `replicas`, `ordinal`, `autoscaler`, `service`, `node`, `job`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
@@ -26,9 +39,15 @@ pub(crate) struct Facts {
     pub(crate) workload: WorkloadFacts,
     pub(crate) revision: RevisionFacts,
     pub(crate) crash: CrashFacts,
+    pub(crate) probe: ProbeFacts,
     pub(crate) memory: MemoryFacts,
+    pub(crate) throttling: ThrottlingFacts,
     pub(crate) replicas: ReplicaFacts,
+    pub(crate) ordinal: OrdinalFacts,
     pub(crate) autoscaler: AutoscalerFacts,
+    pub(crate) service: ServiceFacts,
+    pub(crate) node: NodeFacts,
+    pub(crate) job: JobFacts,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -114,6 +133,16 @@ pub(crate) struct ReplicaFacts {
     pub(crate) last_non_zero: i64,
 }
 
+/// Pods of a StatefulSet that are not ready.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrdinalFacts {
+    /// The first of them by name; empty if there is none.
+    pub(crate) pod: String,
+    /// How many there are.
+    pub(crate) not_ready: i64,
+}
+
 /// The HorizontalPodAutoscaler that scales the workload.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -123,6 +152,18 @@ pub(crate) struct AutoscalerFacts {
     pub(crate) min: i64,
     pub(crate) max: i64,
     pub(crate) current: i64,
+    /// It wants more replicas than its most.
+    pub(crate) limited: bool,
+}
+
+/// A Service that led to the workload's ready pods, was changed, and leads to none of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ServiceFacts {
+    /// Empty if there is none.
+    pub(crate) name: String,
+    /// Where it led, such as `app=cart to 8080`.
+    pub(crate) led: String,
 }
 
 impl Facts {
@@ -141,7 +182,13 @@ impl Facts {
             memory: memory::of(evidence, options, &crash.container, &revisions),
             revision: revision(evidence, &revisions, now),
             replicas: ReplicaFacts { last_non_zero: last_non_zero(evidence) },
+            ordinal: ordinal(evidence),
             autoscaler: autoscaler(evidence),
+            service: service(evidence),
+            node: NodeFacts::of(evidence),
+            job: JobFacts::of(evidence),
+            probe: ProbeFacts::of(evidence, &crash.container),
+            throttling: ThrottlingFacts::of(evidence),
             crash,
         }
     }
@@ -196,8 +243,21 @@ impl Facts {
                 limit_lowered: false,
                 cap: 536_870_912.0,
             },
+            probe: ProbeFacts {
+                kills: false,
+                container: "app".into(),
+                initial_delay_seconds: 0,
+                timeout_seconds: 1,
+                period_seconds: 10,
+                failure_threshold: 3,
+            },
+            throttling: ThrottlingFacts { container: "app".into(), share: 0.6, limit: 0.5 },
             replicas: ReplicaFacts { last_non_zero: 3 },
-            autoscaler: AutoscalerFacts { name: "cart".into(), min: 2, max: 5, current: 5 },
+            ordinal: OrdinalFacts { pod: "cart-0".into(), not_ready: 1 },
+            autoscaler: AutoscalerFacts { name: "cart".into(), min: 2, max: 5, current: 5, limited: true },
+            node: NodeFacts { name: "n1".into(), cordoned: false, count: 3, not_ready: 1 },
+            service: ServiceFacts { name: "cart".into(), led: "app=cart to 8080".into() },
+            job: JobFacts { failed: 7, transient: true, retried: false },
         }
     }
 }
@@ -216,9 +276,36 @@ fn autoscaler(evidence: &Evidence) -> AutoscalerFacts {
             min: number("/spec/minReplicas", 1),
             max: number("/spec/maxReplicas", 0),
             current: number("/status/currentReplicas", 0),
+            limited: wants_more(document),
         }
     })
     .unwrap_or_default()
+}
+
+fn wants_more(autoscaler: &Document) -> bool {
+    let Ok(StateDetail::Autoscaler(state)) = autoscaler.state().map(|state| state.detail) else {
+        return false;
+    };
+    state.is_limited()
+}
+
+fn service(evidence: &Evidence) -> ServiceFacts {
+    astray_of(evidence)
+        .next()
+        .map(|(document, served)| ServiceFacts {
+            name: document.text("/metadata/name").unwrap_or_default().into(),
+            led: served.route.to_string(),
+        })
+        .unwrap_or_default()
+}
+
+fn ordinal(evidence: &Evidence) -> OrdinalFacts {
+    if evidence.incident.workload.kind != Kind::StatefulSet {
+        return OrdinalFacts::default();
+    }
+    let unready = evidence.pods.iter().filter(|pod| !is_ready(pod));
+    let names: BTreeSet<&str> = unready.filter_map(|pod| pod.text("/metadata/name")).collect();
+    OrdinalFacts { pod: names.first().copied().unwrap_or_default().into(), not_ready: names.len() as i64 }
 }
 
 fn seconds(start: Timestamp, end: Timestamp) -> i64 {
@@ -280,9 +367,18 @@ fn to_blame(evidence: &Evidence, revisions: &Revisions) -> bool {
     let in_its_pods = if troubled.peek().is_some() {
         troubled.any(|pod| template_of(pod) == Some(&current.label))
     } else {
-        stuck
+        stuck || only_its_pods_are_unready(evidence, &current.label)
     };
     began <= since && in_its_pods && (soon || stuck || !current.was_recorded())
+}
+
+/// Only Deployments have a deadline for their rollout; of others, unready pods tell.
+fn only_its_pods_are_unready(evidence: &Evidence, label: &str) -> bool {
+    let unready: Vec<_> = evidence.pods.iter().filter(|pod| !is_ready(pod)).collect();
+    evidence.incident.workload.kind != Kind::Deployment
+        && evidence.reasons().contains(&Reason::Unavailable)
+        && !unready.is_empty()
+        && unready.into_iter().all(|pod| template_of(pod) == Some(label))
 }
 
 fn crash(evidence: &Evidence) -> CrashFacts {

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod author;
+pub mod capture;
 pub mod evidence;
 mod facts;
 mod field;

@@ -1,5 +1,6 @@
 //! From evidence to a plan in which nothing is left to choose, or to the reason why there is none yet.
 
+mod citations;
 mod patch_file;
 mod proposed;
 mod settle;
@@ -27,6 +28,9 @@ use crate::revision::Revisions;
 const CONTROLLER_LAG: Period = Period::from_secs(5);
 /// The author where no playbook knows the trouble.
 const NO_PLAYBOOK: &str = "hand-over";
+
+/// The rule that what a plan cites is there.
+const CITATION: &str = "Citation";
 
 /// What the planner decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,6 +139,9 @@ pub fn recheck(
     let Some(planned) = plan.actions.get(step) else {
         return refuse("Premise", format!("the plan has no step {step}"));
     };
+    if let Some(id) = citations::unknown(plan) {
+        return refuse(CITATION, format!("its reasoning cites {id}, and there is no such evidence"));
+    }
     let Some(workload) = fresh.workload.as_ref().filter(|found| found.uid().is_ok()) else {
         return refuse("Premise", format!("{} is no longer there", plan.workload));
     };
@@ -157,6 +164,13 @@ pub fn recheck(
         if let Some(change) = changed.filter(|_| !policy::is_done(changes, document)) {
             return refuse("Premise", format!("{} was changed meanwhile", change.path));
         }
+    }
+    // A pod that went by itself meanwhile, as from a node that is emptied, needs no eviction: that is found in a moment.
+    if let Operation::Evict { uid, .. } = &planned.operation
+        && step > 0
+        && fresh.evictable(uid).is_none()
+    {
+        return Ok(());
     }
     // A person may lower the mode at any time; approval by a person stands above the mode, observe does not.
     let allowed = effective_mode(options, workload, fresh.namespace.as_ref());
@@ -184,7 +198,8 @@ pub fn recheck(
         cause: plan.author.cause(),
         now,
     };
-    match policy::judge(&case, &planned.description).refusals.into_iter().next() {
+    // What holds for good comes before what may pass.
+    match policy::judge(&case, &planned.description).refusals.into_iter().min_by_key(|one| one.temporary) {
         Some(refusal) => Err(refusal),
         None => Ok(()),
     }
@@ -214,6 +229,18 @@ pub fn forbids_undo(
         now,
     };
     policy::forbids_undo(&case)
+}
+
+/// What the steps do, as a sentence lists it: many evictions are one thing.
+fn told(steps: &[PlanStep]) -> Vec<String> {
+    const LISTED: usize = 3;
+    let evictions = steps.iter().filter(|step| step.operation.is_eviction()).count();
+    if evictions <= LISTED {
+        return steps.iter().map(|step| step.description.clone()).collect();
+    }
+    let others = steps.iter().filter(|step| !step.operation.is_eviction());
+    let others = others.map(|step| step.description.clone());
+    others.chain([format!("evict {evictions} pods, one at a time")]).collect()
 }
 
 /// Whether the status speaks of an older spec: then revision and pods do not belong together yet.
@@ -267,7 +294,15 @@ impl Maker<'_> {
                 match self.try_candidate(playbook, candidate, scope) {
                     Ok(allowed) => {
                         let plan = Box::new(self.act(playbook, scope, allowed));
-                        return Decision::Plan { plan, refused };
+                        let Some(id) = citations::unknown(&plan) else {
+                            return Decision::Plan { plan, refused };
+                        };
+                        refused.push(Refusal {
+                            what: candidate.action.name.into(),
+                            rule: CITATION.into(),
+                            finding: format!("its reasoning cites {id}, and there is no such evidence"),
+                            temporary: false,
+                        });
                     }
                     Err(Declined { refusals, until, patch }) => {
                         patches.extend(patch);
@@ -342,8 +377,8 @@ impl Maker<'_> {
     }
 
     fn act(&self, playbook: &Playbook, scope: &Scope, allowed: Allowed) -> RemediationPlan {
-        let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
-        let reasoning = format!("{} So: {}.", playbook.reasoning.told(scope), told.join(", then "));
+        let told = told(&allowed.steps).join(", then ");
+        let reasoning = format!("{} So: {told}.", playbook.reasoning.told(scope));
         let base = self.base(&playbook.name, playbook.root_cause.told(scope), Some(playbook));
         self.acting(RemediationPlan { reasoning, ..base }, allowed, playbook.max_mode)
     }

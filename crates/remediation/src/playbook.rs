@@ -44,9 +44,19 @@ const BUILTIN: &[(&str, &str)] = &[
     ("image-pull-after-revision.yaml", include_str!("../playbooks/image-pull-after-revision.yaml")),
     ("config-error-after-revision.yaml", include_str!("../playbooks/config-error-after-revision.yaml")),
     ("crash-loop-after-revision.yaml", include_str!("../playbooks/crash-loop-after-revision.yaml")),
+    ("liveness-probe-too-strict.yaml", include_str!("../playbooks/liveness-probe-too-strict.yaml")),
     ("crash-loop-unexplained.yaml", include_str!("../playbooks/crash-loop-unexplained.yaml")),
     ("rollout-stuck.yaml", include_str!("../playbooks/rollout-stuck.yaml")),
+    ("ordinal-stuck.yaml", include_str!("../playbooks/ordinal-stuck.yaml")),
     ("scaled-to-zero.yaml", include_str!("../playbooks/scaled-to-zero.yaml")),
+    ("autoscaler-at-ceiling.yaml", include_str!("../playbooks/autoscaler-at-ceiling.yaml")),
+    ("cpu-throttled.yaml", include_str!("../playbooks/cpu-throttled.yaml")),
+    ("service-astray.yaml", include_str!("../playbooks/service-astray.yaml")),
+    ("job-transient.yaml", include_str!("../playbooks/job-transient.yaml")),
+    ("job-failed.yaml", include_str!("../playbooks/job-failed.yaml")),
+    ("node-not-ready.yaml", include_str!("../playbooks/node-not-ready.yaml")),
+    ("node-still-not-ready.yaml", include_str!("../playbooks/node-still-not-ready.yaml")),
+    ("nodes-not-ready.yaml", include_str!("../playbooks/nodes-not-ready.yaml")),
 ];
 
 /// Something wrong in a playbook: where, and what would be right.

@@ -70,6 +70,8 @@ pub struct Options {
     pub memory_limit_cap_factor: f64,
     /// … nor above this many bytes.
     pub memory_limit_cap_bytes: u64,
+    /// A raised CPU limit is never above this many times the limit before KubeWise's first raise.
+    pub cpu_limit_cap_factor: f64,
     /// Times in which nothing is begun. What was begun goes on, and harm is undone.
     pub freezes: Vec<Freeze>,
     /// Whether an action must prove itself on a class of workloads before it acts there by itself.
@@ -96,6 +98,7 @@ impl Default for Options {
             storm_hold: Period::from_secs(30),
             memory_limit_cap_factor: 4.0,
             memory_limit_cap_bytes: 16 << 30,
+            cpu_limit_cap_factor: 4.0,
             freezes: Vec::new(),
             autonomy: autonomy::Options::default(),
             guards: Guards::default(),
@@ -181,7 +184,7 @@ impl<'a> Case<'a> {
             Operation::Write { object, changes, .. } => {
                 Some(changes.iter().map(move |change| (object, change)))
             }
-            Operation::Evict { .. } | Operation::Notify { .. } => None,
+            Operation::Evict { .. } | Operation::Create { .. } | Operation::Notify { .. } => None,
         };
         self.steps.iter().filter_map(of_step).flatten().filter(|(_, change)| change.before != change.after)
     }

@@ -4,7 +4,7 @@
 //! a fold of its journal (`progress`) plus what it is doing just now (`Doing`): after each durable entry the
 //! fold alone says what comes next, so a saga taken up by another process goes the same way.
 //!
-//! A step: check policy → read, and hold the object against the plan's premise → dry run → `Prepared` → `Started`
+//! A step: check policy → read, and hold the object against the plan's premise → dry run → save what it takes down → `Prepared` → `Started`
 //! → act → `Succeeded` or `Failed` (`forward`). Then the outcome is measured (`verification`), and harm is
 //! undone (`undo`). Every write tests what it rests on (`patch`).
 
@@ -22,7 +22,7 @@ use kubewise_core::document::Document;
 use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::id::{PlanId, SagaId};
 use kubewise_core::incident::{Chapter, StoryEntry};
-use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
+use kubewise_core::journal::{BeforeImage, Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::{Indicators, RemediationPlan};
 use kubewise_core::request::{ClusterRequest, Performed};
 use kubewise_core::{Failure, ObjectRef, Period, Rejection, Timestamp};
@@ -30,6 +30,7 @@ use kubewise_core::{Failure, ObjectRef, Period, Rejection, Timestamp};
 pub use patch::guarded_patch;
 pub use replay::Corrupt;
 
+use crate::policy::Refusal;
 use patch::Fence;
 use progress::{Progress, Rest};
 use verification::Watch;
@@ -54,6 +55,8 @@ pub enum Effect {
     Read { object: ObjectRef },
     /// Perform once. By `Input::Performed`.
     Perform { request: ClusterRequest, dry_run: bool },
+    /// Save what a step takes down, durably. By `Input::Captured`.
+    Capture { step: usize },
     /// Measure the workload. By `Input::Measured`.
     Measure,
     /// Tell people. By `Input::Notified`.
@@ -66,15 +69,31 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     Appended(Result<(), Failure>),
-    /// `Err` holds the finding of the rule that forbids it.
-    Checked(Result<(), String>),
+    /// `Err` tells of the rule that forbids it.
+    Checked(Result<(), Forbidden>),
     /// The finding of the rule that forbids it, if one does.
     UndoChecked(Result<Option<String>, Failure>),
     Read(Result<Option<Document>, Failure>),
     Performed(Result<Performed, Failure>),
+    Captured(Result<(), Failure>),
     Measured(Result<Indicators, Failure>),
     Notified(Result<(), Failure>),
     Elapsed,
+}
+
+/// What policy found against a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forbidden {
+    pub finding: String,
+    /// It may pass: a budget that has no room now.
+    pub temporary: bool,
+}
+
+impl From<Refusal> for Forbidden {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { rule, finding, temporary, .. } = refusal;
+        Forbidden { finding: format!("{rule}: {finding}"), temporary }
+    }
 }
 
 /// What the saga has to tell, in order, for the story, the records and the end. Taken after each input.
@@ -121,6 +140,10 @@ enum Doing {
     /// Raises the fence, then goes on with the purpose.
     Fencing(Purpose),
     Trying(usize),
+    Capturing {
+        step: usize,
+        before: Box<BeforeImage>,
+    },
     Acting(usize),
     Telling(usize),
     Measuring,
@@ -141,6 +164,7 @@ enum Next {
     Check(usize),
     CheckUndo(usize),
     Read(Purpose),
+    Capture { step: usize, before: Box<BeforeImage> },
     Tell(usize),
     Measure,
     CallForHelp(String),
@@ -218,6 +242,9 @@ impl Saga {
             (Doing::Reading(purpose), Input::Read(result)) => self.read(purpose, result, now),
             (Doing::Fencing(purpose), Input::Performed(result)) => self.fenced(purpose, result, now),
             (Doing::Trying(step), Input::Performed(result)) => self.tried(step, result, now),
+            (Doing::Capturing { step, before }, Input::Captured(result)) => {
+                self.captured(step, before, result, now);
+            }
             (Doing::Acting(step), Input::Performed(result)) => self.acted(step, result, now),
             (Doing::Telling(step), Input::Notified(result)) => self.told(step, result, now),
             (Doing::Measuring, Input::Measured(result)) => self.measured(result, now),
@@ -388,6 +415,9 @@ impl Saga {
             Next::Check(step) => self.check(step, now),
             Next::CheckUndo(step) => self.check_undo(step),
             Next::Read(purpose) => self.look(purpose),
+            Next::Capture { step, before } => {
+                self.ask(Effect::Capture { step }, Doing::Capturing { step, before });
+            }
             Next::Tell(step) => self.tell(step),
             Next::Measure => self.ask(Effect::Measure, Doing::Measuring),
             Next::CallForHelp(reason) => self.call_for_help(reason),

@@ -10,9 +10,12 @@ use kubewise_core::document::Document;
 use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::plan::{Indicators, Verdict};
+use kubewise_core::service::ServingService;
 use kubewise_core::state::{StateDetail, condition};
 use kubewise_core::{Kind, Period, Timestamp};
 use serde_json::Value;
+
+use crate::action::restore_service;
 
 /// Reasons for which a container waits that time alone does not heal.
 const FAILING_WAITS: &[&str] = &[
@@ -55,6 +58,19 @@ pub fn indicators(
     }
     indicators.failing.sort();
     indicators
+}
+
+/// A Service that leads nowhere, although it led to these pods, is an ailment of theirs.
+pub fn services(
+    services: &[Document],
+    serving: &[ServingService],
+    pods: &[Document],
+    indicators: &mut Indicators,
+) {
+    let astray = restore_service::astray(services, serving, pods);
+    let named = astray.filter_map(|(document, _)| Some(document.object().ok()?.to_string()));
+    indicators.failing.extend(named.map(|service| format!("{service}: leads to no ready pod")));
+    indicators.failing.sort();
 }
 
 fn replicas(document: &Document, indicators: &mut Indicators) {

@@ -12,9 +12,10 @@ use kubewise_core::journal::{Epoch, Outcome};
 use kubewise_core::plan::{RemediationPlan, disruption};
 use kubewise_core::{Failure, Period};
 use kubewise_remediation::planner;
-use kubewise_remediation::saga::{Effect, Input, Report, Saga};
+use kubewise_remediation::saga::{Effect, Forbidden, Input, Report, Saga};
 use tokio_util::sync::CancellationToken;
 
+use crate::capture::capture;
 use crate::feedback;
 use crate::gather;
 use crate::plan::notify;
@@ -251,6 +252,7 @@ async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &Cancellati
         Effect::Perform { request, dry_run } => {
             Input::Performed(ports.actor.perform(&request, dry_run).await)
         }
+        Effect::Capture { step } => Input::Captured(capture(shared, saga, step).await),
         Effect::Measure => Input::Measured(gather::indicators(shared, &saga.plan().workload).await),
         Effect::Notify { message } => {
             notify(shared, saga.plan(), EventType::Warning, "Notice", message).await;
@@ -267,16 +269,20 @@ async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &Cancellati
 }
 
 /// Policy with fresh evidence, just before the act.
-async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), String> {
+async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), Forbidden> {
     let plan = saga.plan();
+    let forbidden = |finding, temporary| Err(Forbidden { finding, temporary });
     let evidence = match gather::evidence(shared, &plan.incident, false).await {
         Ok(Some(evidence)) => evidence,
-        Ok(None) => return Err("the incident is no longer open".into()),
-        Err(failure) => return Err(unread(&failure)),
+        Ok(None) => return forbidden("the incident is no longer open".into(), false),
+        Err(failure) => {
+            let finding = format!("fresh evidence could not be gathered: {failure}");
+            return forbidden(finding, failure.is_transient());
+        }
     };
     let surroundings = gather::surroundings(shared, &plan.workload);
     planner::recheck(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now())
-        .map_err(|refusal| format!("{}: {}", refusal.rule, refusal.finding))
+        .map_err(Forbidden::from)
 }
 
 /// Ownership and protection with fresh evidence, just before an undo.
@@ -285,8 +291,4 @@ async fn check_undo(shared: &Shared, saga: &Saga, step: usize) -> Result<Option<
     let Some(evidence) = gather::evidence(shared, &plan.incident, false).await? else { return Ok(None) };
     let surroundings = gather::surroundings(shared, &plan.workload);
     Ok(planner::forbids_undo(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now()))
-}
-
-fn unread(failure: &Failure) -> String {
-    format!("fresh evidence could not be gathered: {failure}")
 }

@@ -8,7 +8,9 @@ use kubewise_core::id::IncidentId;
 use kubewise_core::plan::Indicators;
 use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
+use kubewise_core::service::ServingService;
 use kubewise_core::{Failure, Kind, ObjectRef};
+use kubewise_remediation::action::successor;
 use kubewise_remediation::evidence::{self, Evidence, LogExcerpt};
 use kubewise_remediation::policy::{Surroundings, autonomy};
 use kubewise_remediation::verify;
@@ -46,6 +48,7 @@ pub(crate) async fn evidence(
     evidence.all_pods = all_pods;
     evidence.events = events(shared, &workload).await?;
     evidence.healthy = revisions(shared, &workload).await?;
+    evidence.serving = serving(shared, &workload).await?;
     evidence.history = actions(shared, &workload).await?;
     evidence.precedents = precedents(shared, &workload).await?;
     evidence.samples = shared.recent.of(&workload);
@@ -62,7 +65,10 @@ pub(crate) async fn evidence(
 
 /// The guarded indicators of a workload now.
 pub(crate) async fn indicators(shared: &Shared, workload: &ObjectRef) -> Result<Indicators, Failure> {
-    let document = shared.ports.reader.get(workload).await?;
+    let mut document = shared.ports.reader.get(workload).await?;
+    if let Some(successor) = document.as_ref().and_then(successor) {
+        document = shared.ports.reader.get(&successor).await?.or(document);
+    }
     let namespace = workload.namespace.as_deref();
     let documents = try_join_all(
         evidence::lists(workload)
@@ -72,7 +78,14 @@ pub(crate) async fn indicators(shared: &Shared, workload: &ObjectRef) -> Result<
     )
     .await?;
     let pods = evidence::pods_of(document.as_ref(), &documents.concat());
-    Ok(verify::indicators(document.as_ref(), &pods, &shared.recent.of(workload), shared.clock.now()))
+    let now = shared.clock.now();
+    let mut indicators = verify::indicators(document.as_ref(), &pods, &shared.recent.of(workload), now);
+    let serving = serving(shared, workload).await?;
+    if !serving.is_empty() {
+        let services = shared.ports.reader.list(&Kind::Service, namespace).await?;
+        verify::services(&services, &serving, &pods, &mut indicators);
+    }
+    Ok(indicators)
 }
 
 /// What goes on beside the incident of `workload`.
@@ -107,6 +120,14 @@ async fn revisions(shared: &Shared, workload: &ObjectRef) -> Result<Vec<HealthyR
     Ok(records
         .into_iter()
         .filter_map(|record| if let Record::Revision(seen) = record { Some(seen) } else { None })
+        .collect())
+}
+
+async fn serving(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ServingService>, Failure> {
+    let records = records(shared, RecordKind::Service, workload).await?;
+    Ok(records
+        .into_iter()
+        .filter_map(|record| if let Record::Service(serving) = record { Some(serving) } else { None })
         .collect())
 }
 

@@ -97,6 +97,7 @@ impl Incidents {
                 tracing::debug!(workload = %revision.workload, template = revision.template, "revision seen healthy");
                 self.outbox.put(Record::Revision(*revision));
             }
+            Change::Serving(serving) => self.outbox.put(Record::Service(*serving)),
             Change::Anomaly(anomaly) => self.anomaly(*anomaly),
             Change::HeldBack(anomaly) => self.outbox.put(Record::Anomaly(*anomaly)),
             Change::IncidentOpened(incident) => {

@@ -5,6 +5,7 @@
 //! No other time is used than the [`Clock`](kubewise_core::port::Clock) port.
 
 mod breaker;
+mod capture;
 mod clock;
 mod collect;
 mod detect;

@@ -20,6 +20,7 @@ use kubewise_core::port::{
     MetricSource, Notifier, RecordStore,
 };
 use kubewise_core::record::{Record, RecordKind, RecordQuery};
+use kubewise_core::service::ServingService;
 use kubewise_core::{ObjectRef, Period, Timestamp};
 use kubewise_detector::{Detector, Observation};
 use kubewise_remediation::playbook::Playbooks;
@@ -167,6 +168,7 @@ impl Runtime {
         let open = open_records(&ports).await?;
         let firing = open.anomalies.iter().filter(|anomaly| anomaly.status == AnomalyStatus::Firing);
         detector.restore(firing.cloned().collect(), open.incidents.clone());
+        detector.recall(open.serving);
         for lesson in feedback::recall(&ports).await? {
             detector.observe(&lesson, now);
         }
@@ -377,6 +379,7 @@ struct OpenRecords {
     anomalies: Vec<kubewise_core::anomaly::AnomalyRecord>,
     plans: Vec<RemediationPlan>,
     pause: Option<Pause>,
+    serving: Vec<ServingService>,
 }
 
 /// Everything that was not over when the last process ended.
@@ -387,6 +390,7 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
         (RecordKind::Anomaly, &["Firing"][..]),
         (RecordKind::Plan, &["Proposed", "Approved", "Executing"][..]),
         (RecordKind::Pause, &["Paused"][..]),
+        (RecordKind::Service, &["Serving"][..]),
     ];
     for (kind, statuses) in unfinished {
         for status in statuses {
@@ -399,7 +403,12 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
                         Record::Anomaly(anomaly) => open.anomalies.push(anomaly),
                         Record::Plan(plan) => open.plans.push(plan),
                         Record::Pause(pause) => open.pause = open.pause.or(Some(pause)),
-                        Record::Event(_) | Record::Action(_) | Record::Revision(_) | Record::Feedback(_) => {}
+                        Record::Service(serving) => open.serving.push(serving),
+                        Record::Event(_)
+                        | Record::Action(_)
+                        | Record::Capture(_)
+                        | Record::Revision(_)
+                        | Record::Feedback(_) => {}
                     }
                 }
                 let Some(next) = page.next else { break };

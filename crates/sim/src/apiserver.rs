@@ -1,8 +1,8 @@
-//! Requests to the API server: patches, the scale and resize subresources, evictions.
+//! Requests to the API server: patches, the scale and resize subresources, evictions, new objects.
 
 use kubewise_core::document::Document;
 use kubewise_core::request::{ClusterRequest, FIELD_MANAGER, PatchOperation, Performed, Subresource};
-use kubewise_core::{Failure, ObjectRef};
+use kubewise_core::{Failure, ObjectRef, Rejection};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -45,6 +45,9 @@ impl Cluster {
             ClusterRequest::Evict { pod, uid } => {
                 self.evict(pod, uid, dry_run)?;
                 (Performed::Evicted, WriteKind::Evict, pod)
+            }
+            ClusterRequest::Create { object, body } => {
+                (Performed::Created(self.make(object, body, dry_run)?), WriteKind::Create, object)
             }
         };
         if !dry_run {
@@ -95,6 +98,23 @@ impl Cluster {
         self.store.replace(object, after);
         let patched = self.store.get(object).cloned().ok_or_else(|| not_found(object))?;
         Ok(scale.map_or(patched.clone(), |_| Document(scale_of(&patched))))
+    }
+
+    fn make(&mut self, object: &ObjectRef, body: &Value, dry_run: bool) -> Result<Document, Failure> {
+        let taken = || Failure::Rejected {
+            reason: Rejection::Superseded,
+            message: format!("{object} already exists"),
+        };
+        if self.store.get(object).is_some() {
+            return Err(taken());
+        }
+        patch::validate_new(&Document(body.clone()))?;
+        if dry_run {
+            return Ok(Document(body.clone()));
+        }
+        let now = self.now;
+        let made = self.store.create(body.clone(), FIELD_MANAGER, now)?;
+        self.store.get(&made).cloned().ok_or_else(taken)
     }
 
     fn resize(&mut self, object: &ObjectRef, document: &Document) {

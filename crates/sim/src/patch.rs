@@ -132,11 +132,19 @@ fn drop_field(fields: &mut Value, keys: &[String]) {
 
 /// What the server checks before it keeps an object.
 pub(crate) fn validate(before: &Document, after: &Document) -> Result<(), Failure> {
-    for fixed in ["/kind", "/metadata/name", "/metadata/namespace", "/metadata/uid", "/spec/selector"] {
+    let selector = (before.text("/kind") != Some("Service")).then_some("/spec/selector");
+    for fixed in
+        ["/kind", "/metadata/name", "/metadata/namespace", "/metadata/uid"].into_iter().chain(selector)
+    {
         if before.0.pointer(fixed) != after.0.pointer(fixed) {
             return Err(invalid(format!("{fixed}: field is immutable")));
         }
     }
+    validate_new(after)
+}
+
+/// What the server checks of any object.
+pub(crate) fn validate_new(after: &Document) -> Result<(), Failure> {
     if let Some(replicas) = after.0.pointer("/spec/replicas")
         && replicas.as_u64().is_none()
     {

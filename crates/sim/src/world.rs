@@ -83,6 +83,7 @@ pub struct Write {
 pub enum WriteKind {
     Patch,
     Evict,
+    Create,
     Event,
     Lease,
 }

@@ -1,4 +1,4 @@
-//! Changes the cluster: guarded JSON patches, and evictions of one certain pod.
+//! Changes the cluster: guarded JSON patches, evictions of one certain pod, objects under new names.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use kube::core::params::{Patch, PatchParams, PostParams};
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::port::ClusterActor;
 use kubewise_core::request::{ClusterRequest, FIELD_MANAGER, PatchOperation, Performed, Subresource};
 use kubewise_core::{Failure, Kind, ObjectRef, Rejection, Uid};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::Intent;
 use crate::connection::{invalid, place};
@@ -27,6 +28,7 @@ impl ClusterActor for Kubernetes {
                 self.patch(object, *subresource, operations, dry_run).await
             }
             ClusterRequest::Evict { pod, uid } => self.evict(pod, uid, dry_run).await,
+            ClusterRequest::Create { object, body } => self.create(object, body, dry_run).await,
         }
     }
 }
@@ -60,23 +62,40 @@ impl Kubernetes {
         let what = format!("evict {pod} ({uid})");
         let (pods, name) = place(&Kind::Pod, pod.namespace.as_deref(), &pod.name)?;
         // By hand: kube's own eviction sends `delete_options`, which the server ignores, and the precondition with it.
-        let eviction = json!({
+        let mut eviction = json!({
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": name, "namespace": pod.namespace},
-            "deleteOptions": {"preconditions": {"uid": uid}},
         });
+        if self.options.guards.stands(Guard::EvictionUid) {
+            eviction["deleteOptions"] = json!({"preconditions": {"uid": uid}});
+        }
         let options = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.into()) };
         let request = pods.create_subresource("eviction", name, &options, eviction.to_string().into_bytes());
         let patient = self.writes.clone().with_timeout(self.writes.timeout() + EVICTION_EXTRA);
-        match patient.text(Intent::Write, &what, request).await {
-            Ok(_) => Ok(Performed::Evicted),
-            // The only conflict of an eviction is its precondition: the pod of that name is another one by now.
-            Err(Failure::Rejected { reason: Rejection::Conflict, message }) => {
-                Err(Failure::Rejected { reason: Rejection::Superseded, message })
-            }
-            Err(failure) => Err(failure),
+        // The only conflict of an eviction is its precondition: the pod of that name is another one by now.
+        let answered = patient.text(Intent::Write, &what, request).await;
+        answered.map(|_| Performed::Evicted).map_err(superseded)
+    }
+
+    async fn create(&self, object: &ObjectRef, body: &Value, dry_run: bool) -> Result<Performed, Failure> {
+        let what = format!("create {object}");
+        let (collection, _) = place(&object.kind, object.namespace.as_deref(), &object.name)?;
+        let options = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.into()) };
+        let request = collection.create(&options, body.to_string().into_bytes());
+        // The only conflict of a creation is its name: somebody made an object of it by now.
+        let created = self.writes.object(Intent::Write, &what, request).await.map_err(superseded)?;
+        Ok(Performed::Created(Document(created)))
+    }
+}
+
+/// A conflict that says that somebody else was there first.
+fn superseded(failure: Failure) -> Failure {
+    match failure {
+        Failure::Rejected { reason: Rejection::Conflict, message } => {
+            Failure::Rejected { reason: Rejection::Superseded, message }
         }
+        other => other,
     }
 }
 

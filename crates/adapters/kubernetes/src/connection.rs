@@ -9,6 +9,7 @@ use http::{Request, Response};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use kubewise_core::guard::Guard;
 use kubewise_core::{Failure, Kind, Period, Rejection};
 use serde_json::Value;
 
@@ -146,7 +147,7 @@ pub(crate) async fn configuration(options: &Options) -> Result<Config, Error> {
         None => Config::incluster().map_err(|source| Error::InCluster { source })?,
     };
     // A retry of kube's would repeat writes, and hide from us that the server is down.
-    config.default_retry = false;
+    config.default_retry = !options.guards.stands(Guard::SentOnce);
     config.connect_timeout = Some(CONNECT_LIMIT.min(options.timeout.as_duration() / 2));
     Ok(config)
 }

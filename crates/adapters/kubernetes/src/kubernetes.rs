@@ -37,7 +37,7 @@ pub async fn connect(options: Options) -> Result<Kubernetes, Error> {
 impl Kubernetes {
     /// This process as a candidate for the Lease. Each call makes another candidate: take one for a process.
     pub fn leadership(&self, clock: Arc<dyn Clock>) -> Lease {
-        Lease::new(self.writes.clone(), &self.options.lease, clock)
+        Lease::new(self.writes.clone(), &self.options, clock)
     }
 }
 

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::core::params::PostParams;
 use kubewise_core::document::Document;
+use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::journal::Epoch;
 use kubewise_core::port::{Clock, Leadership, Standing};
 use kubewise_core::request::FIELD_MANAGER;
@@ -28,7 +29,7 @@ use tokio::sync::Mutex;
 
 use crate::answer::Intent;
 use crate::connection::{Connection, collection};
-use crate::options::LeaseOptions;
+use crate::options::Options;
 use crate::reader;
 
 /// One candidate for the Lease. Of several calls one works at a time.
@@ -39,6 +40,7 @@ pub struct Lease {
     duration: Period,
     renew_deadline: Period,
     clock: Arc<dyn Clock>,
+    guards: Guards,
     memory: Mutex<Memory>,
 }
 
@@ -51,7 +53,8 @@ struct Memory {
 }
 
 impl Lease {
-    pub(crate) fn new(connection: Connection, options: &LeaseOptions, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(connection: Connection, options: &Options, clock: Arc<dyn Clock>) -> Self {
+        let (guards, options) = (options.guards, &options.lease);
         let host = options.identity.clone().or_else(|| std::env::var("HOSTNAME").ok()).or_else(hostname);
         let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| "kubewise".into());
         let timeout = connection.timeout().min(options.renew_deadline.as_duration() / 2);
@@ -63,6 +66,7 @@ impl Lease {
             duration: options.duration,
             renew_deadline: options.renew_deadline,
             clock,
+            guards,
             memory: Mutex::default(),
         }
     }
@@ -93,6 +97,12 @@ impl Lease {
 
     /// Fails with a conflict if anybody wrote since `lease` was read: it carries its resourceVersion.
     async fn replace(&self, lease: &Value) -> Result<(), Failure> {
+        let mut lease = lease.clone();
+        if !self.guards.stands(Guard::LeaseCompareAndSwap)
+            && let Some(metadata) = lease["metadata"].as_object_mut()
+        {
+            metadata.remove("resourceVersion");
+        }
         let request = collection(&Kind::Lease, self.object.namespace.as_deref())?.replace(
             &self.object.name,
             &written_by_us(),

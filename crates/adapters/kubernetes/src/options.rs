@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use kubewise_core::event::EventType;
+use kubewise_core::guard::Guards;
 use kubewise_core::{Kind, Period};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,6 +28,9 @@ pub struct Options {
     pub events: EventFilter,
     /// The Lease that decides which process may act.
     pub lease: LeaseOptions,
+    /// All, except where a test took one out.
+    #[serde(skip)]
+    pub guards: Guards,
 }
 
 /// Which Events count. An empty list admits all.
@@ -68,6 +72,7 @@ impl Default for Options {
             kinds: Kind::WATCHED.into(),
             events: EventFilter::default(),
             lease: LeaseOptions::default(),
+            guards: Guards::default(),
         }
     }
 }

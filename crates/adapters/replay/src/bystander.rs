@@ -23,7 +23,7 @@ pub struct Asked {
 impl Asked {
     pub fn object(&self) -> &ObjectRef {
         match &self.request {
-            ClusterRequest::Patch { object, .. } => object,
+            ClusterRequest::Patch { object, .. } | ClusterRequest::Create { object, .. } => object,
             ClusterRequest::Evict { pod, .. } => pod,
         }
     }

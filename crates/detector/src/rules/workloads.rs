@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use kubewise_core::anomaly::Reason;
+use kubewise_core::request::RETRIED_AS_ANNOTATION;
 use kubewise_core::state::{ObjectState, ReplicaSetState, WorkloadState, condition};
 use kubewise_core::{Kind, ObjectRef, Period};
 
@@ -188,13 +189,21 @@ fn failed_set(
     Some(symptom.feature("ready_replicas", f64::from(set.ready), Some(f64::from(set.desired))))
 }
 
+/// Then the new Job tells how it goes on.
+fn is_tried_once_more(scene: &Scene<'_>, job: &ObjectState) -> bool {
+    job.annotations.get(RETRIED_AS_ANNOTATION).is_some_and(|name| {
+        let retry = ObjectRef { name: name.as_str().into(), ..job.object.clone() };
+        scene.world.get(&retry).is_some()
+    })
+}
+
 /// The latest Job of the workload, if it gave up.
 fn failed_job(scene: &Scene<'_>) -> Option<Symptom> {
     let jobs = scene.objects.iter().filter_map(|known| Some((known, known.job()?)));
     let (known, job) = jobs.max_by_key(|(known, _)| (known.state.created, &known.state.object))?;
     let failed = condition(&job.conditions, "Failed").filter(|failed| &*failed.status == "True")?;
     let old = failed.since.is_some_and(|since| FAILED_JOB_COUNTS.after(since) < scene.now);
-    if old || known.state.deleted.is_some() {
+    if old || known.state.deleted.is_some() || is_tried_once_more(scene, &known.state) {
         return None;
     }
     let text = format!(

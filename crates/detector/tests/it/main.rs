@@ -1,6 +1,7 @@
 //! The detector at its face: what is seen goes in as Kubernetes and Prometheus say it, what changed comes out.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod beside;
 mod controls;
 mod correlation;
 mod deviation;

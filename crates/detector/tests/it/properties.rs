@@ -111,7 +111,11 @@ proptest! {
                     prop_assert!(open.iter().any(|(id, _)| Some(id) == anomaly.incident.as_ref()));
                     prop_assert!((0.0..=1.0).contains(&anomaly.score));
                 }
-                Change::IncidentJoined { .. } | Change::HeldBack(_) | Change::Healthy(_) | Change::Event(_) => {}
+                Change::IncidentJoined { .. }
+                | Change::HeldBack(_)
+                | Change::Healthy(_)
+                | Change::Serving(_)
+                | Change::Event(_) => {}
             }
         }
     }

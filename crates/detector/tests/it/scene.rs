@@ -9,12 +9,13 @@ use kubewise_core::incident::Incident;
 use kubewise_core::metric::{MetricType, NormalizedMetric};
 use kubewise_core::port::WatchItem;
 use kubewise_core::record::{Extra, SchemaVersion};
+use kubewise_core::service::ServingService;
 use kubewise_core::unit::Unit;
 use kubewise_core::{Kind, ObjectRef};
 use kubewise_detector::{Change, Detector, Observation, Options};
 use serde_json::{Value, json};
 
-pub(crate) const KINDS: [Kind; 8] = [
+pub(crate) const KINDS: [Kind; 9] = [
     Kind::Pod,
     Kind::Deployment,
     Kind::ReplicaSet,
@@ -23,6 +24,7 @@ pub(crate) const KINDS: [Kind; 8] = [
     Kind::Job,
     Kind::Node,
     Kind::HorizontalPodAutoscaler,
+    Kind::Service,
 ];
 
 /// A detector, its clock and what it said so far.
@@ -122,6 +124,13 @@ impl Scene {
     pub(crate) fn healthy(&self) -> Vec<&str> {
         let said = self.said.iter();
         said.filter_map(|change| if let Change::Healthy(one) = change { Some(&*one.template) } else { None })
+            .collect()
+    }
+
+    /// Services that were told as leading to pods, with where they lead.
+    pub(crate) fn serving(&self) -> Vec<ServingService> {
+        let said = self.said.iter();
+        said.filter_map(|change| if let Change::Serving(one) = change { Some((**one).clone()) } else { None })
             .collect()
     }
 
@@ -262,6 +271,12 @@ pub(crate) fn job(name: &str, condition: &str) -> Value {
 pub(crate) fn autoscaler(target: &str) -> Value {
     object("HorizontalPodAutoscaler", target, None)
         .with("spec", json!({ "scaleTargetRef": { "kind": "Deployment", "name": target }, "maxReplicas": 9 }))
+}
+
+/// Selects by the label `app`, and leads to port 8080.
+pub(crate) fn service(name: &str, app: &str) -> Value {
+    object("Service", name, None)
+        .with("spec", json!({ "selector": { "app": app }, "ports": [{ "port": 80, "targetPort": 8080 }] }))
 }
 
 /// A Deployment with its ReplicaSet and `count` ready pods.

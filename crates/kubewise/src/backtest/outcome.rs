@@ -134,7 +134,9 @@ pub(crate) fn gather(
                 Record::Incident(one) => incidents.push(one),
                 Record::Event(_)
                 | Record::Action(_)
+                | Record::Capture(_)
                 | Record::Revision(_)
+                | Record::Service(_)
                 | Record::Feedback(_)
                 | Record::Pause(_) => {}
             }

@@ -197,7 +197,9 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         | Reason::FailedScheduling
         | Reason::FailedCreate
         | Reason::Unavailable
+        | Reason::ServiceWithoutEndpoints
         | Reason::ScaledToZero => &[MetricType::ReplicasAvailable, MetricType::Ready],
+        Reason::ScalingLimited => &[MetricType::AutoscalerSaturation, MetricType::CpuRequestRatio],
         Reason::Exhaustion => {
             &[MetricType::MemoryLimitRatio, MetricType::VolumeUsage, MetricType::QuotaUsage]
         }

@@ -138,7 +138,28 @@ pub(crate) fn one(collection: &str, record: &Value) -> String {
             text.extend(["\n\n", title, "\n", &lines.join("\n")]);
         }
     }
+    let saved = saved(record);
+    if !saved.is_empty() {
+        text.extend(["\n\nSAVED BEFORE THE ACT\n", &saved.join("\n")]);
+    }
     text
+}
+
+/// Of each log that was saved before its pod went, the last line; `--output json` has all of it.
+fn saved(record: &Value) -> Vec<String> {
+    fn items<'a>(of: &'a Value, key: &str) -> &'a [Value] {
+        of.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+    let pods = items(record, "captures").iter().flat_map(|capture| items(capture, "pods"));
+    let logs = pods.flat_map(|pod| items(pod, "logs").iter().map(move |log| (pod, log)));
+    logs.map(|(pod, log)| {
+        let text = Cell::Text("/text").of(log);
+        let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(empty)").to_owned();
+        let run = if log.get("previous") == Some(&Value::Bool(true)) { " (previous run)" } else { "" };
+        let (pod, container) = (Cell::Object("/pod").of(pod), Cell::Text("/container").of(log));
+        format!("  {pod} {container}{run}: {last}")
+    })
+    .collect()
 }
 
 pub(crate) fn status(status: &Value) -> String {

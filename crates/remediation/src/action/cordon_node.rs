@@ -45,7 +45,7 @@ impl Lower for UncordonNode {
     }
 }
 
-fn node(premise: &Premise<'_>) -> Result<(), Unmet> {
+pub(super) fn node(premise: &Premise<'_>) -> Result<(), Unmet> {
     if premise.object.kind == Kind::Node {
         Ok(())
     } else {

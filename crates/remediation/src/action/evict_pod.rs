@@ -22,26 +22,24 @@ impl Lower for EvictPod {
     const RISK: Risk = Risk::Medium;
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
-        let mut pods = premise.evidence.pods.iter();
-        let pod = pods
-            .find(|pod| pod.text("/metadata/name") == Some(&self.pod))
-            .ok_or_else(|| Unmet(format!("{} has no pod {}", premise.object, self.pod)))?;
-        step(premise, pod).map(|step| vec![step])
+        step(premise, premise.pod(&self.pod)?).map(|step| vec![step])
     }
 }
 
 pub(super) fn step(premise: &Premise<'_>, pod: &Document) -> Result<PlanStep, Unmet> {
+    let name = pod.text("/metadata/name").unwrap_or_default();
+    eviction(premise.action(EvictPod::NAME, json!({ "pod": name })), pod)
+}
+
+/// The eviction of one pod, as a step of an action.
+pub(super) fn eviction(action: Action, pod: &Document) -> Result<PlanStep, Unmet> {
     let unreadable = |error: kubewise_core::document::NotAnObject| Unmet(error.to_string());
     let uid = pod.uid().map_err(unreadable)?;
     let object = pod.object().map_err(unreadable)?;
     let name = object.name.clone();
     let pod = ObjectRef { kind: Kind::Pod, ..object };
     Ok(PlanStep {
-        action: Action {
-            name: EvictPod::NAME.into(),
-            target: premise.object.clone(),
-            parameters: json!({ "pod": *name }),
-        },
+        action,
         description: format!("evict pod {name}, so that its controller makes another"),
         operation: Operation::Evict { pod, uid },
         reversible: false,

@@ -17,21 +17,21 @@ const MAX_AMOUNT: f64 = 1.2e15;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SetResources {
-    container: String,
+    pub(super) container: String,
     #[serde(default)]
-    memory_limit: Option<Amount>,
+    pub(super) memory_limit: Option<Amount>,
     #[serde(default)]
-    memory_request: Option<Amount>,
+    pub(super) memory_request: Option<Amount>,
     #[serde(default)]
-    cpu_limit: Option<Amount>,
+    pub(super) cpu_limit: Option<Amount>,
     #[serde(default)]
-    cpu_request: Option<Amount>,
+    pub(super) cpu_request: Option<Amount>,
 }
 
 /// Bytes or cores as a number, or a quantity such as `256Mi`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-enum Amount {
+pub(super) enum Amount {
     Number(f64),
     Quantity(String),
 }
@@ -83,19 +83,7 @@ impl Lower for SetResources {
         let guard =
             FieldChange { path: format!("{base}/name"), before: Some(name.clone()), after: Some(name) };
         let changes = [guard].into_iter().chain(changes(&base, old, &wanted)).collect();
-        let mut parameters = Map::from_iter([("container".to_owned(), json!(self.container))]);
-        let mut told = String::new();
-        for (section, resource, value) in &wanted {
-            let before = old.and_then(|old| old.pointer(&format!("/{section}/{resource}")));
-            let before = before.and_then(Value::as_str).unwrap_or("none");
-            let singular = section.trim_end_matches('s');
-            let separator = if told.is_empty() { "" } else { " and " };
-            // Writing to a String cannot fail.
-            let _ = write!(told, "{separator}the {resource} {singular} from {before} to {value}");
-            let key =
-                if singular == "limit" { format!("{resource}Limit") } else { format!("{resource}Request") };
-            parameters.insert(key, json!(value));
-        }
+        let (told, parameters) = told(&self.container, old, &wanted);
         Ok(vec![premise.write(
             premise.action(Self::NAME, Value::Object(parameters)),
             changes,
@@ -105,11 +93,28 @@ impl Lower for SetResources {
     }
 }
 
-type Wanted = Vec<(&'static str, &'static str, String)>;
+/// Section, resource and value of what shall change.
+pub(super) type Wanted = Vec<(&'static str, &'static str, String)>;
+
+/// What changes in words, and as parameters that say it exactly.
+pub(super) fn told(container: &str, old: Option<&Value>, wanted: &Wanted) -> (String, Map<String, Value>) {
+    let mut parameters = Map::from_iter([("container".to_owned(), json!(container))]);
+    let mut told = String::new();
+    for (section, resource, value) in wanted {
+        let before = old.and_then(|old| old.pointer(&format!("/{section}/{resource}")));
+        let before = before.and_then(Value::as_str).unwrap_or("none");
+        let singular = section.trim_end_matches('s');
+        let separator = if told.is_empty() { "" } else { " and " };
+        // Writing to a String cannot fail.
+        let _ = write!(told, "{separator}the {resource} {singular} from {before} to {value}");
+        let key = if singular == "limit" { format!("{resource}Limit") } else { format!("{resource}Request") };
+        parameters.insert(key, json!(value));
+    }
+    (told, parameters)
+}
 
 impl SetResources {
-    /// Section, resource and value of what shall change.
-    fn wanted(&self, old: Option<&Value>) -> Result<Wanted, Unmet> {
+    pub(super) fn wanted(&self, old: Option<&Value>) -> Result<Wanted, Unmet> {
         let mut wanted = Wanted::new();
         for (resource, limit, request) in [
             ("memory", &self.memory_limit, &self.memory_request),
@@ -135,7 +140,7 @@ impl SetResources {
 }
 
 /// Leaf values where their parent exists; where it does not, the nearest missing parent as a whole.
-fn changes(base: &str, old: Option<&Value>, wanted: &Wanted) -> Vec<FieldChange> {
+pub(super) fn changes(base: &str, old: Option<&Value>, wanted: &Wanted) -> Vec<FieldChange> {
     let section_of = |name: &str| -> Value {
         let values = wanted.iter().filter(|(section, ..)| *section == name);
         values

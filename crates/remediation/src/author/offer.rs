@@ -166,8 +166,8 @@ pub(crate) fn find<'o>(
     }))
 }
 
-/// The object and path of everything that an offer would write; a pod that is evicted is written as a whole. Fields that
-/// are only tested do not count.
+/// The object and path of everything that an offer would write; what is evicted or made is written as a whole. Fields
+/// that are only tested do not count.
 fn writes(offer: &Offer) -> impl Iterator<Item = (&ObjectRef, &str)> {
     offer.judged.as_deref().unwrap_or_default().iter().flat_map(|step| {
         let fields: Vec<(&ObjectRef, &str)> = match &step.operation {
@@ -175,7 +175,7 @@ fn writes(offer: &Offer) -> impl Iterator<Item = (&ObjectRef, &str)> {
                 let written = changes.iter().filter(|change| change.before != change.after);
                 written.map(|change| (object, change.path.as_str())).collect()
             }
-            Operation::Evict { pod, .. } => vec![(pod, "")],
+            Operation::Evict { pod: object, .. } | Operation::Create { object, .. } => vec![(object, "")],
             Operation::Notify { .. } => Vec::new(),
         };
         fields
@@ -186,7 +186,7 @@ fn writes(offer: &Offer) -> impl Iterator<Item = (&ObjectRef, &str)> {
 fn changes(steps: &[PlanStep]) -> impl Iterator<Item = &FieldChange> {
     steps.iter().flat_map(|step| match &step.operation {
         Operation::Write { changes, .. } => changes.iter(),
-        Operation::Evict { .. } | Operation::Notify { .. } => [].iter(),
+        Operation::Evict { .. } | Operation::Create { .. } | Operation::Notify { .. } => [].iter(),
     })
 }
 

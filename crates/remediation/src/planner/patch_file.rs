@@ -14,7 +14,7 @@ pub(super) fn patch_file(steps: &[PlanStep]) -> Option<String> {
                 let patch = serde_json::to_string_pretty(&operations).ok()?;
                 Some(format!("# JSON 6902 patch for {object}: {}\n{patch}\n", step.description))
             }
-            Operation::Evict { .. } | Operation::Notify { .. } => None,
+            Operation::Evict { .. } | Operation::Create { .. } | Operation::Notify { .. } => None,
         })
         .collect();
     (!files.is_empty()).then(|| files.concat())

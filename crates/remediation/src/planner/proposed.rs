@@ -4,7 +4,7 @@
 use kubewise_core::guard::Guard;
 use kubewise_core::plan::{Author, EvidenceItem, Mode, RemediationPlan};
 
-use super::{Decision, Declined, Maker, NO_PLAYBOOK};
+use super::{Decision, Declined, Maker, NO_PLAYBOOK, told};
 use crate::author::{self, Objection, Offer, Proposal};
 use crate::playbook::{Playbook, Scope};
 use crate::policy::Refusal;
@@ -90,8 +90,7 @@ impl Maker<'_> {
         let cause = playbook.map_or(NO_PLAYBOOK, |playbook| playbook.name.as_str());
         let what = format!("the proposal of {author}");
         let allowed = self.judge(id, steps, cause, &what).map_err(|declined| declined.refusals)?;
-        let told: Vec<_> = allowed.steps.iter().map(|step| step.description.as_str()).collect();
-        let reasoning = format!("{} So: {}.", proposal.reasoning, told.join(", then "));
+        let reasoning = format!("{} So: {}.", proposal.reasoning, told(&allowed.steps).join(", then "));
         let base = self.base(cause, proposal.root_cause.text.clone(), playbook);
         let base = worded(RemediationPlan { reasoning, ..base }, proposal, author, cause, cited);
         Ok(self.acting(base, allowed, max_mode))

@@ -1,12 +1,13 @@
 //! How long to watch before a repair counts as one.
 
 use kubewise_core::document::Document;
-use kubewise_core::plan::Verification;
+use kubewise_core::plan::{Indicators, Verification};
 use kubewise_core::state::ContainerState;
 use kubewise_core::{Period, Timestamp};
 
 use crate::evidence::Evidence;
 use crate::playbook::Playbook;
+use crate::verify;
 
 /// A repair must hold at least this long, whatever the failure, …
 const MIN_SETTLE: u64 = 60;
@@ -39,8 +40,14 @@ pub(super) fn verification(
         provisional_after: Period::from_secs((settle / 2).clamp(MIN_PROVISIONAL, MAX_PROVISIONAL)),
         settle: settle_for,
         deadline: Period::from_secs(rollout + 2 * settle),
-        baseline: crate::verify::indicators(Some(workload), &evidence.pods, &evidence.samples, now),
+        baseline: baseline(evidence, workload, now),
     }
+}
+
+fn baseline(evidence: &Evidence, workload: &Document, now: Timestamp) -> Indicators {
+    let mut baseline = verify::indicators(Some(workload), &evidence.pods, &evidence.samples, now);
+    verify::services(&evidence.services, &evidence.serving, &evidence.pods, &mut baseline);
+    baseline
 }
 
 /// The failure's own rhythm in seconds: how long a container lives and how long it then waits, at the longest.

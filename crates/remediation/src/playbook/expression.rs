@@ -63,19 +63,25 @@ impl Scope {
     pub(crate) fn of(facts: &Facts) -> Self {
         let mut context = Context::with_env(Arc::clone(&LANGUAGE));
         let names = serde_json::to_value(facts).unwrap_or_default();
-        for (name, _) in names.as_object().into_iter().flatten() {
-            let value = match name.as_str() {
-                "incident" => cel::to_value(&facts.incident),
-                "workload" => cel::to_value(&facts.workload),
-                "revision" => cel::to_value(&facts.revision),
-                "crash" => cel::to_value(&facts.crash),
-                "memory" => cel::to_value(&facts.memory),
-                "autoscaler" => cel::to_value(&facts.autoscaler),
-                _ => cel::to_value(&facts.replicas),
-            };
+        let variables = [
+            ("incident", cel::to_value(&facts.incident)),
+            ("workload", cel::to_value(&facts.workload)),
+            ("revision", cel::to_value(&facts.revision)),
+            ("crash", cel::to_value(&facts.crash)),
+            ("probe", cel::to_value(&facts.probe)),
+            ("memory", cel::to_value(&facts.memory)),
+            ("throttling", cel::to_value(&facts.throttling)),
+            ("replicas", cel::to_value(&facts.replicas)),
+            ("ordinal", cel::to_value(&facts.ordinal)),
+            ("autoscaler", cel::to_value(&facts.autoscaler)),
+            ("service", cel::to_value(&facts.service)),
+            ("node", cel::to_value(&facts.node)),
+            ("job", cel::to_value(&facts.job)),
+        ];
+        for (name, value) in variables {
             // Plain structs of numbers and texts always convert; a variable that is left out would be told at load.
             if let Ok(value) = value {
-                context.add_variable_from_value(name.as_str(), value);
+                context.add_variable_from_value(name, value);
             }
         }
         Scope { context, names }

@@ -3,11 +3,11 @@
 use kubewise_core::action::{ActionStatus, Direction};
 use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
-use kubewise_core::plan::FieldChange;
+use kubewise_core::plan::{FieldChange, Operation};
 use kubewise_core::{Kind, ObjectRef, quantity};
 use serde_json::Value;
 
-use super::{Case, Finding, Options, never, room};
+use super::{Case, Finding, Objection, Options, never, room};
 use crate::action::{Rounding, TEMPLATE, share};
 use crate::evidence::Evidence;
 
@@ -60,6 +60,7 @@ pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
             return never(format!("{object} would grow to more than {MOST_AT_ONCE} times its size at once"));
         }
     }
+    let in_place = resized_pods(case)?;
     let growth = Growth {
         before: Pod::of(case.workload.0.pointer(TEMPLATE)),
         after: Pod::of(after.pointer(TEMPLATE)),
@@ -71,11 +72,37 @@ pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
     let resources =
         case.changes().any(|change| change.path.starts_with(TEMPLATE) && change.path.contains("/resources"));
     if !resources && growth.replicas_after <= growth.replicas_before {
-        return Ok("no limit is changed and nothing is scaled up".into());
+        return Ok(in_place.unwrap_or_else(|| "no limit is changed and nothing is scaled up".into()));
     }
     let bounds = [use_and_cap, limit_ranges, quotas, room::room];
     let findings = bounds.iter().map(|bound| bound(case, &growth)).collect::<Result<Vec<_>, _>>()?;
     Ok(findings.into_iter().filter(|finding| !finding.is_empty()).collect::<Vec<_>>().join("; "))
+}
+
+/// Pods that are given other resources where they run; `None` if there are none.
+fn resized_pods(case: &Case<'_>) -> Result<Option<String>, Objection> {
+    let mut told = None;
+    for step in case.steps {
+        let Operation::Write { object, changes, .. } = &step.operation else { continue };
+        let Some(pod) = case.evidence.document(object).filter(|_| object.kind == Kind::Pod) else { continue };
+        let mut after = pod.0.clone();
+        for change in changes {
+            crate::field::set(&mut after, &change.path, change.after.clone());
+        }
+        let growth = Growth {
+            before: Pod::of(Some(&pod.0)),
+            after: Pod::of(Some(&after)),
+            replicas_before: 1,
+            replicas_after: 1,
+            surge: 0,
+        };
+        let bounds = [use_and_cap, limit_ranges, quotas];
+        let mut findings = bounds.iter().map(|bound| bound(case, &growth)).collect::<Result<Vec<_>, _>>()?;
+        findings.push(room::in_place(case, pod, &growth)?);
+        told =
+            Some(findings.into_iter().filter(|finding| !finding.is_empty()).collect::<Vec<_>>().join("; "));
+    }
+    Ok(told)
 }
 
 /// What one pod of the workload asks for before and after, and how many there are.
@@ -174,17 +201,26 @@ fn surge(case: &Case<'_>) -> u32 {
 
 /// The highest memory limit that KubeWise may set for a container; bytes.
 pub(crate) fn memory_cap(evidence: &Evidence, options: &Options, container: &str, limit: f64) -> f64 {
+    let first = before_first_raise(evidence, "memory", container).unwrap_or(limit);
+    (first * options.memory_limit_cap_factor).min(options.memory_limit_cap_bytes as f64)
+}
+
+fn cpu_cap(evidence: &Evidence, options: &Options, container: &str, limit: f64) -> f64 {
+    before_first_raise(evidence, "cpu", container).unwrap_or(limit) * options.cpu_limit_cap_factor
+}
+
+/// The limit of a container before KubeWise first raised it, if it did.
+fn before_first_raise(evidence: &Evidence, resource: &str, container: &str) -> Option<f64> {
+    let place = format!("/resources/limits/{resource}");
     let raised = evidence.history.iter().rev().filter(|done| {
         done.direction == Direction::Act
             && done.status == ActionStatus::Succeeded
-            && done.action.name == "SetResources"
             && done.action.parameters.get("container").and_then(Value::as_str) == Some(container)
     });
-    let before = raised.flat_map(|done| &done.changes).find_map(|change| {
-        let limit = change.path.ends_with("/resources/limits/memory");
+    raised.flat_map(|done| &done.changes).find_map(|change| {
+        let limit = change.path.ends_with(&place);
         change.before.as_ref().filter(|_| limit)?.as_str().and_then(quantity::parse)
-    });
-    (before.unwrap_or(limit) * options.memory_limit_cap_factor).min(options.memory_limit_cap_bytes as f64)
+    })
 }
 
 fn use_and_cap(case: &Case<'_>, growth: &Growth) -> Finding {
@@ -222,12 +258,13 @@ fn use_and_cap(case: &Case<'_>, growth: &Growth) -> Finding {
             if used.is_none() && old.is_none_or(|old| new < old) {
                 return never(format!("the {resource} use of {} is not known", after.name));
             }
-            let cap = memory_cap(case.evidence, case.options, &after.name, old.unwrap_or(new));
-            // A byte of slack: limits are written in whole mebibytes, rounded up.
-            if resource == "memory"
-                && old.is_none_or(|old| new > old)
-                && new > (cap / 1_048_576.0).ceil() * 1_048_576.0
-            {
+            // Limits are written in whole mebibytes and millicores, rounded up.
+            let (cap, unit) = if resource == "memory" {
+                (memory_cap(case.evidence, case.options, &after.name, old.unwrap_or(new)), 1_048_576.0)
+            } else {
+                (cpu_cap(case.evidence, case.options, &after.name, old.unwrap_or(new)), 0.001)
+            };
+            if old.is_none_or(|old| new > old) && new > ((cap / unit).ceil() + 0.5) * unit {
                 return never(format!("{} is above the cap of {}", shown(new), shown(cap)));
             }
             told.push(format!(

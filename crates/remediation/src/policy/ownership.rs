@@ -1,7 +1,7 @@
 //! Only what reconciles owns a field; such a field is never written.
 
-use kubewise_core::Kind;
 use kubewise_core::document::Document;
+use kubewise_core::{Kind, ObjectRef};
 use serde_json::Value;
 
 use super::{ALLOW_HELM_ANNOTATION, Case, Finding, never};
@@ -79,7 +79,9 @@ fn helm(workload: &Document) -> Option<String> {
 /// An autoscaler that owns what is written, also before its first write.
 fn scaled_by(case: &Case<'_>) -> Option<String> {
     let scales = case.changes().any(|change| change.path == REPLICAS);
-    let resources = case.changes().any(|change| change.path.contains("/resources"));
+    let of_pods = |object: &ObjectRef| *object == *case.object || object.kind == Kind::Pod;
+    let resources =
+        case.writes().any(|(object, change)| of_pods(object) && change.path.contains("/resources"));
     let name = |document: &Document| document.text("/metadata/name").unwrap_or_default().to_owned();
     for scaler in &case.evidence.autoscalers {
         let kind = scaler.text("/kind").unwrap_or_default();
@@ -131,16 +133,40 @@ pub(super) fn holds(fields: &Value, document: &Value, path: &str) -> bool {
         let list = document.pointer(&place).filter(|value| value.is_array());
         place.push('/');
         place.push_str(&token.replace('~', "~0").replace('/', "~1"));
-        let key = match list {
-            // Lists of containers are keyed by name.
-            Some(_) => match document.pointer(&format!("{place}/name")).and_then(Value::as_str) {
-                Some(name) => format!("k:{}", serde_json::json!({ "name": name })),
-                None => return true, // an atomic list is owned as a whole
+        let next = match list {
+            Some(_) => match document.pointer(&place).map(|item| keyed(node, item)) {
+                Some(Keyed::Atomic) => return true, // owned as a whole
+                Some(Keyed::Owned(next)) => Some(next),
+                Some(Keyed::Not) | None => None,
             },
-            None => format!("f:{token}"),
+            None => node.get(format!("f:{token}")),
         };
-        let Some(next) = node.get(&key) else { return false };
+        let Some(next) = next else { return false };
         node = next;
     }
     true
+}
+
+enum Keyed<'a> {
+    Owned(&'a Value),
+    Not,
+    Atomic,
+}
+
+/// An item of a list within a `fieldsV1` tree. Containers are keyed by name, ports by number and protocol: whatever keys
+/// stand there, they are fields of the item.
+fn keyed<'a>(node: &'a Value, item: &Value) -> Keyed<'a> {
+    let entries = || node.as_object().into_iter().flatten();
+    let keys = entries().filter_map(|(key, next)| {
+        let key: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
+        Some((key, next))
+    });
+    let keys: Vec<(Value, &Value)> = keys.collect();
+    if keys.is_empty() {
+        return Keyed::Atomic;
+    }
+    let is_item = |key: &Value| {
+        key.as_object().is_some_and(|key| key.iter().all(|(field, value)| item.get(field) == Some(value)))
+    };
+    keys.into_iter().find(|(key, _)| is_item(key)).map_or(Keyed::Not, |(_, next)| Keyed::Owned(next))
 }

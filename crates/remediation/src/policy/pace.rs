@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use kubewise_core::Period;
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::document::Document;
 use kubewise_core::plan::{Operation, Verdict};
 use kubewise_core::state::StateDetail;
+use kubewise_core::{Kind, ObjectRef, Period};
 
 use super::{Case, Finding, never, not_before};
+use crate::revision::is_ready;
 
 /// How soon a state of the cluster that forbids something now is looked at again.
 const LOOK_AGAIN: Period = Period::from_secs(30);
@@ -92,11 +93,17 @@ pub(super) fn disruption_budget(case: &Case<'_>) -> Finding {
             format!("{wanted} more pods may become unavailable beside {used}; the budget is {budget}"),
         );
     }
-    for step in case.steps {
-        let Operation::Evict { pod, uid } = &step.operation else { continue };
-        let evicted = case.evidence.pods.iter().find(|own| own.uid().is_ok_and(|own| own == *uid));
+    // The first one only: each that follows is asked about when it is its turn.
+    if let Some(Operation::Evict { pod, uid }) =
+        case.steps.iter().map(|step| &step.operation).find(|operation| operation.is_eviction())
+    {
+        let evicted = case.evidence.evictable(uid);
+        if let Some(sibling) = evicted.and_then(|evicted| unready_sibling(case, evicted)) {
+            let text = format!("{sibling} of the same controller is not ready; {pod} waits for it");
+            return not_before(again, text);
+        }
         // A pod that is not ready is evicted without regard to a budget that holds already, so only ready ones count.
-        let ready = evicted.filter(|pod| crate::revision::is_ready(pod));
+        let ready = evicted.filter(|pod| is_ready(pod));
         if let Some(budget) =
             ready.and_then(|pod| case.evidence.budgets.iter().find(|budget| forbids(budget, pod)))
         {
@@ -107,10 +114,26 @@ pub(super) fn disruption_budget(case: &Case<'_>) -> Finding {
     Ok(format!("{wanted} pods may become unavailable, {used} elsewhere; the budget is {budget}"))
 }
 
+/// Another pod of the controller that is not ready, or on its way out: one of them at a time. A pod that is not ready
+/// itself serves nobody.
+fn unready_sibling(case: &Case<'_>, evicted: &Document) -> Option<ObjectRef> {
+    let controller =
+        |pod: &Document| pod.owners().into_iter().find(|owner| owner.controller).map(|owner| owner.uid);
+    let own = controller(evicted).filter(|_| is_ready(evicted) && case.object.kind == Kind::Node)?;
+    let mut pods = case.evidence.all_pods.iter().flatten();
+    let waits = |pod: &Document| {
+        let over = matches!(pod.text("/status/phase"), Some("Succeeded" | "Failed"));
+        let leaving = pod.text("/metadata/deletionTimestamp").is_some();
+        controller(pod).as_ref() == Some(&own) && !over && (leaving || !is_ready(pod))
+    };
+    pods.find(|pod| waits(pod))?.object().ok()
+}
+
 fn forbids(budget: &Document, pod: &Document) -> bool {
     let Ok(state) = budget.state() else { return false };
     let StateDetail::Budget(state) = state.detail else { return false };
-    state.disruptions_allowed == 0
+    budget.text("/metadata/namespace") == pod.text("/metadata/namespace")
+        && state.disruptions_allowed == 0
         && !state.match_labels.is_empty()
         && state.match_labels.iter().all(|(key, value)| pod.label(key) == Some(value))
 }

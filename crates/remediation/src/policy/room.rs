@@ -92,6 +92,24 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     Ok(format!("{} nodes have room for every pod, surge included", nodes.len()))
 }
 
+/// Whether the node that a pod runs on has room for what it would ask for more.
+pub(super) fn in_place(case: &Case<'_>, pod: &Document, growth: &Growth) -> Finding {
+    let name = pod.text("/spec/nodeName").unwrap_or_default();
+    let node = case.evidence.nodes.iter().filter_map(capacity).find(|(node, _)| *node == name);
+    let (Some(all_pods), Some((_, mut free))) = (&case.evidence.all_pods, node) else {
+        return never("the room on the pod's node is not known");
+    };
+    let there = |pod: &&Document| pod.text("/spec/nodeName") == Some(name) && is_alive(pod);
+    for other in all_pods.iter().filter(there) {
+        take(&mut free, weight(set_aside(&other.0)));
+    }
+    give_back(&mut free, weight(growth.before.requests()));
+    if !fits(&free, weight(growth.after.requests())) {
+        return never(format!("node {name} has no room for what the pod would ask for more"));
+    }
+    Ok(format!("node {name} has room for it"))
+}
+
 fn weight([memory, cpu]: [f64; 2]) -> Free {
     [memory, cpu, 1.0]
 }

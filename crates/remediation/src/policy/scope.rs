@@ -2,6 +2,7 @@
 
 use kubewise_core::document::Document;
 use kubewise_core::plan::Operation;
+use kubewise_core::request::RETRY_OF_ANNOTATION;
 use kubewise_core::{Kind, ObjectRef, Uid};
 use serde_json::Value;
 
@@ -38,7 +39,13 @@ pub(super) fn own_hierarchy(case: &Case<'_>) -> Finding {
                     found.is_some_and(|document| object == case.object || refers(case, object, document)),
                 )
             }
-            Operation::Evict { pod, uid } => (pod, case.evidence.pods.iter().any(|own| is(own, uid))),
+            Operation::Evict { pod, uid } => (pod, case.evidence.evictable(uid).is_some()),
+            // Only what tries the workload itself once more is made.
+            Operation::Create { object, body } => {
+                let mark = Document(body.clone()).annotation(RETRY_OF_ANNOTATION).map(Uid::from);
+                let beside = object.namespace == case.object.namespace && object.kind == case.object.kind;
+                (object, beside && mark.is_some_and(|uid| is(case.workload, &uid)))
+            }
             Operation::Notify { .. } => continue,
         };
         if !inside {
@@ -51,7 +58,8 @@ pub(super) fn own_hierarchy(case: &Case<'_>) -> Finding {
     Ok(format!("only {}, its pods and what refers to it are touched", case.object))
 }
 
-/// Whether an object belongs to the workload: an autoscaler by its target, a claim by a pod that mounts it.
+/// Whether an object belongs to the workload: an autoscaler by its target, a claim by a pod that mounts it, a Service by
+/// its having led to the workload's pods.
 fn refers(case: &Case<'_>, object: &ObjectRef, document: &Document) -> bool {
     if object.namespace != case.object.namespace {
         return false;
@@ -70,6 +78,11 @@ fn refers(case: &Case<'_>, object: &ObjectRef, document: &Document) -> bool {
             };
             case.evidence.pods.iter().any(mounted)
         }
+        "Service" => case.evidence.serving.iter().any(|served| {
+            served.service == *object
+                && served.workload == *case.object
+                && document.uid().is_ok_and(|uid| uid == served.uid)
+        }),
         "Pod" => case.evidence.pods.iter().any(|pod| pod == document),
         _ => false,
     }
@@ -78,8 +91,7 @@ fn refers(case: &Case<'_>, object: &ObjectRef, document: &Document) -> bool {
 pub(super) fn evictions(case: &Case<'_>) -> Finding {
     for step in case.steps {
         let Operation::Evict { pod, uid } = &step.operation else { continue };
-        let found = case.evidence.pods.iter().find(|own| own.uid().is_ok_and(|own| own == *uid));
-        let Some(document) = found else {
+        let Some(document) = case.evidence.evictable(uid) else {
             return never(format!("{pod} is not there"));
         };
         if document.annotation(MIRROR_ANNOTATION).is_some() {

@@ -5,11 +5,13 @@ use kubewise_core::guard::Guard;
 use kubewise_core::journal::{BeforeImage, JournalBody, Outcome};
 use kubewise_core::plan::{FieldChange, Operation};
 use kubewise_core::request::Performed;
+use kubewise_core::state::ANNOTATION_PREFIX;
 use kubewise_core::{Failure, Period, Rejection, Timestamp};
+use serde_json::Value;
 
 use super::patch::{guarded_patch, value_at};
 use super::progress::Rest;
-use super::{Doing, Effect, Next, Purpose, Saga, lost_race, superseded, words};
+use super::{Doing, Effect, Forbidden, Next, Purpose, Saga, lost_race, superseded, words};
 
 /// A plan older than this, from the opening of its saga, speaks of a cluster that is no more.
 const OLDEST: Period = Period::from_mins(60);
@@ -27,9 +29,18 @@ impl Saga {
         }
     }
 
-    pub(super) fn checked(&mut self, step: usize, result: Result<(), String>, now: Timestamp) {
-        if let Some(finding) = result.err().filter(|_| self.stands(Guard::CheckBeforeAct)) {
-            let failure = Failure::Rejected { reason: Rejection::Forbidden, message: finding };
+    pub(super) fn checked(&mut self, step: usize, result: Result<(), Forbidden>, now: Timestamp) {
+        if let Some(found) = result.err().filter(|_| self.stands(Guard::CheckBeforeAct)) {
+            // What was begun waits for its turn as it does for a budget of Kubernetes: evictions are many.
+            let evicts = step > 0 && self.plan.actions[step].operation.is_eviction();
+            if found.temporary && evicts {
+                let failure = Failure::RateLimited { retry_after: None, message: found.finding };
+                if !self.retry(&failure, Next::Check(step), now) {
+                    self.decline(step, failure, now);
+                }
+                return;
+            }
+            let failure = Failure::Rejected { reason: Rejection::Forbidden, message: found.finding };
             self.decline(step, failure, now);
         } else if self.progress.rest == Rest::Prepared(step) {
             self.proceed(now);
@@ -58,20 +69,22 @@ impl Saga {
             (Operation::Write { object, .. }, None) => Err(format!("{object} is gone or was replaced")),
             (Operation::Write { changes, .. }, Some(document)) => premise(changes, document),
             (Operation::Evict { pod, .. }, document) => {
-                if document.is_some_and(|found| !is_leaving(found)) {
-                    Ok(())
-                } else {
-                    Err(format!("{pod} is gone already"))
+                let there = document.is_some_and(|found| !is_leaving(found));
+                if !there && step > 0 {
+                    // It went by itself, and that is all that was wanted; the answer to the request will say so.
+                    return self.append(JournalBody::Prepared { step, before: self.image(step) }, now);
                 }
+                if there { Ok(()) } else { Err(format!("{pod} is gone already")) }
             }
-            (Operation::Notify { .. }, _) => Ok(()),
+            (Operation::Create { object, .. }, Some(_)) => Err(format!("{object} is there already")),
+            (Operation::Create { .. }, None) | (Operation::Notify { .. }, _) => Ok(()),
         };
         match premise {
             Err(finding) => self.decline(step, superseded(finding), now),
             Ok(()) => match guarded_patch(operation, &self.image(step), self.epoch, self.guards) {
                 Some(_) if !self.stands(Guard::DryRun) => {
                     let before = self.image(step);
-                    self.append(JournalBody::Prepared { step, before }, now);
+                    self.capture(step, before, now);
                 }
                 Some(request) => self.ask(Effect::Perform { request, dry_run: true }, Doing::Trying(step)),
                 None => self.tell(step),
@@ -83,7 +96,9 @@ impl Saga {
     fn image(&self, step: usize) -> BeforeImage {
         match &self.plan.actions[step].operation {
             Operation::Write { changes, .. } => self.fence.image(changes.clone()),
-            Operation::Evict { .. } | Operation::Notify { .. } => BeforeImage::default(),
+            Operation::Evict { .. } | Operation::Create { .. } | Operation::Notify { .. } => {
+                BeforeImage::default()
+            }
         }
     }
 
@@ -100,15 +115,40 @@ impl Saga {
                     let message = "the API server would keep the former values".into();
                     self.decline(step, Failure::Rejected { reason: Rejection::Invalid, message }, now);
                 } else {
-                    self.append(JournalBody::Prepared { step, before }, now);
+                    self.capture(step, before, now);
                 }
             }
-            Ok(Performed::Evicted) => self.append(JournalBody::Prepared { step, before }, now),
+            Ok(Performed::Evicted | Performed::Created(_)) => self.capture(step, before, now),
             Err(failure) => {
                 if !failure.is_transient() || !self.retry(&failure, Next::Check(step), now) {
                     self.decline(step, failure, now);
                 }
             }
+        }
+    }
+
+    /// What a step takes down is saved before it is begun; a step that takes nothing down is begun at once.
+    fn capture(&mut self, step: usize, before: BeforeImage, now: Timestamp) {
+        if self.plan.actions[step].takes_down() && self.stands(Guard::Capture) {
+            self.go_on(Next::Capture { step, before: Box::new(before) }, now);
+        } else {
+            self.append(JournalBody::Prepared { step, before }, now);
+        }
+    }
+
+    pub(super) fn captured(
+        &mut self,
+        step: usize,
+        before: Box<BeforeImage>,
+        result: Result<(), Failure>,
+        now: Timestamp,
+    ) {
+        let Err(failure) = result else {
+            return self.append(JournalBody::Prepared { step, before: *before }, now);
+        };
+        if !failure.is_transient() || !self.retry(&failure, Next::Capture { step, before }, now) {
+            let message = format!("what it takes down could not be saved: {failure}");
+            self.decline(step, Failure::Unavailable { message }, now);
         }
     }
 
@@ -184,7 +224,14 @@ impl Saga {
                     self.append(JournalBody::Failed { step, failure }, now);
                 }
             }
-            (Operation::Notify { .. }, _) => self.check(step, now),
+            (Operation::Create { body, .. }, Some(document)) if is_ours(document, body) => {
+                self.succeeded(step, RECOGNISED, now);
+            }
+            (Operation::Create { object, .. }, Some(_)) => {
+                let failure = superseded(format!("{object} was made by somebody else"));
+                self.append(JournalBody::Failed { step, failure }, now);
+            }
+            (Operation::Create { .. }, None) | (Operation::Notify { .. }, _) => self.check(step, now),
         }
     }
 
@@ -201,6 +248,13 @@ impl Saga {
             self.append(JournalBody::Failed { step, failure }, now);
         }
     }
+}
+
+/// Whether an object bears every mark of KubeWise that the body of a step has.
+fn is_ours(document: &Document, body: &Value) -> bool {
+    let marks = body.pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
+    let mut marks = marks.filter(|(key, _)| key.starts_with(ANNOTATION_PREFIX)).peekable();
+    marks.peek().is_some() && marks.all(|(key, value)| document.annotation(key) == value.as_str())
 }
 
 fn is_leaving(pod: &Document) -> bool {

@@ -40,6 +40,7 @@ impl Saga {
             Operation::Write { uid, .. } | Operation::Evict { uid, .. } => {
                 found.uid().is_ok_and(|found| found == *uid)
             }
+            Operation::Create { .. } => true,
             Operation::Notify { .. } => false,
         });
         if let (Some(document), Operation::Write { object, uid, .. }) =

@@ -14,9 +14,10 @@ const ANNOTATIONS: &str = "/metadata/annotations";
 /// The request of a step; `None` if the step asks nothing of the cluster.
 ///
 /// A write becomes one patch, whole or not at all: it tests the uid, every field of `before` and the fence, then
-/// changes the fields, then sets the fence to `epoch`. A field whose `before` equals its `after` is only tested.
+/// sets the fence to `epoch`, then changes the fields. A field whose `before` equals its `after` is only tested.
 /// Two subresources leave annotations out: `scale` has none, so only uid and fields are tested there; `resize`
-/// tests the fence but cannot set it.
+/// tests the fence but cannot set it. A creation has nothing to test: its name is of its plan alone, so that it comes
+/// about once.
 pub fn guarded_patch(
     operation: &Operation,
     before: &BeforeImage,
@@ -28,6 +29,9 @@ pub fn guarded_patch(
             Some(patch(object, uid, *subresource, before, epoch, guards))
         }
         Operation::Evict { pod, uid } => Some(ClusterRequest::Evict { pod: pod.clone(), uid: uid.clone() }),
+        Operation::Create { object, body } => {
+            Some(ClusterRequest::Create { object: object.clone(), body: body.clone() })
+        }
         Operation::Notify { .. } => None,
     }
 }
@@ -107,7 +111,10 @@ fn patch(
         operations.push(test(UID, Some(json!(&*uid.0))));
     }
     if guards.stands(Guard::BeforeTest) {
-        operations.extend(before.fields.iter().map(|field| test(&field.path, field.before.clone())));
+        // Where there is no annotation at all, the test of the fence says so.
+        let below = |path: &str| path.starts_with("/metadata/annotations/") && !before.annotated;
+        let fields = before.fields.iter().filter(|field| !below(&field.path));
+        operations.extend(fields.map(|field| test(&field.path, field.before.clone())));
     }
     if subresource != Some(Subresource::Scale) && guards.stands(Guard::FenceTest) {
         operations.push(if before.annotated {
@@ -116,7 +123,6 @@ fn patch(
             test(ANNOTATIONS, None)
         });
     }
-    operations.extend(before.fields.iter().filter_map(change));
     if subresource.is_none() {
         let epoch = epoch.to_string();
         operations.push(if before.annotated {
@@ -125,6 +131,7 @@ fn patch(
             PatchOperation::Add { path: ANNOTATIONS.into(), value: json!({ FENCE_ANNOTATION: epoch }) }
         });
     }
+    operations.extend(before.fields.iter().filter_map(change));
     ClusterRequest::Patch { object: object.clone(), subresource, operations }
 }
 

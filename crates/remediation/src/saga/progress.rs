@@ -255,7 +255,10 @@ impl Progress {
         let prepared = &self.steps[step].before.fields;
         match &plan.actions[step].operation {
             Operation::Write { changes, .. } if prepared.is_empty() => changes,
-            Operation::Write { .. } | Operation::Evict { .. } | Operation::Notify { .. } => prepared,
+            Operation::Write { .. }
+            | Operation::Evict { .. }
+            | Operation::Create { .. }
+            | Operation::Notify { .. } => prepared,
         }
     }
 

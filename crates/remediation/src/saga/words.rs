@@ -13,6 +13,7 @@ pub(super) fn deed(operation: &Operation, fields: &[FieldChange]) -> String {
     match operation {
         Operation::Write { object, .. } => format!("set {} on {object}", changes(fields)),
         Operation::Evict { pod, .. } => format!("evict {pod}"),
+        Operation::Create { object, .. } => format!("make {object}"),
         Operation::Notify { message } => format!("tell people: {message}"),
     }
 }
@@ -22,7 +23,9 @@ pub(super) fn undoing(operation: &Operation, fields: &[FieldChange]) -> String {
     let back: Vec<FieldChange> = fields.iter().map(reversed).collect();
     match operation {
         Operation::Write { object, .. } => format!("put back {} on {object}", changes(&back)),
-        Operation::Evict { .. } | Operation::Notify { .. } => format!("undo: {}", deed(operation, fields)),
+        Operation::Evict { .. } | Operation::Create { .. } | Operation::Notify { .. } => {
+            format!("undo: {}", deed(operation, fields))
+        }
     }
 }
 

@@ -38,6 +38,7 @@ fn check(world: &World, action: &str, parameters: &Value, expect: &str) {
                 });
                 format!("{object} {}", changed.collect::<Vec<_>>().join(", "))
             }
+            Operation::Create { object, .. } => format!("make {object}"),
             other @ (Operation::Evict { .. } | Operation::Notify { .. }) => format!("{other:?}"),
         },
         other @ (Decision::Plan { .. } | Decision::Wait { .. } | Decision::Nothing { .. }) => line(other),

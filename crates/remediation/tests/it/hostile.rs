@@ -344,8 +344,9 @@ fn execute(scene: &Scene, plan: RemediationPlan, options: &Options) -> usize {
             Effect::Check { step } => {
                 let checked =
                     planner::recheck(saga.plan(), step, &scene.evidence(), options, &surroundings, now);
-                Input::Checked(checked.map_err(|refusal| refusal.finding))
+                Input::Checked(checked.map_err(Into::into))
             }
+            Effect::Capture { .. } => Input::Captured(Ok(())),
             Effect::CheckUndo { step } => Input::UndoChecked(Ok(planner::forbids_undo(
                 saga.plan(),
                 step,

@@ -9,6 +9,12 @@ mod autonomy;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
+mod capturing;
+#[cfg(test)]
+mod draining;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod hostile;

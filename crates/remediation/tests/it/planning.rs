@@ -336,3 +336,35 @@ fn evidence_is_sorted_by_owner_and_asks_for_the_logs_that_tell() {
     let kinds: Vec<_> = evidence::lists(&cart()).into_iter().map(|(kind, _)| kind.to_string()).collect();
     assert!(kinds.contains(&"ReplicaSet".to_owned()) && kinds.contains(&"Pod".to_owned()));
 }
+
+#[test]
+fn evidence_that_is_cited_must_be_there() {
+    let citing = |reasoning: &str| {
+        let text = format!(
+            "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: \"{reasoning}\"\n\
+             candidates:\n  - action: RolloutUndo\n"
+        );
+        crash_loop()
+            .decide_with(&kubewise_remediation::playbook::Playbooks::load(&[("t.yaml", text)]).unwrap())
+    };
+    assert_eq!(line(&citing("as [e1, e2] tell [sic]")), UNDO);
+    assert_eq!(line(&citing("as [e99] tells")), "hand over by playbook test for Citation");
+    // A plan in the store that lost what it rests on is not carried out.
+    let world = crash_loop();
+    let mut plan = world.plan();
+    plan.reasoning.push_str(" [e1]");
+    let check = |plan: &kubewise_core::plan::RemediationPlan, world: &World| {
+        kubewise_remediation::planner::recheck(
+            plan,
+            0,
+            &world.evidence,
+            &world.options,
+            &world.surroundings,
+            now(),
+        )
+        .map_err(|refusal| refusal.rule)
+    };
+    assert_eq!(check(&plan, &world), Ok(()));
+    plan.evidence.clear();
+    assert_eq!(check(&plan, &world), Err("Citation".into()));
+}

@@ -1,6 +1,7 @@
 //! The rules of the saga, each with the fault that it guards against.
 
 mod crash;
+mod evictions;
 mod faults;
 #[cfg(feature = "guard-mutation")]
 mod guards;
@@ -16,7 +17,7 @@ use kubewise_core::{Failure, Period, Rejection, Timestamp};
 use kubewise_remediation::saga::{Corrupt, Effect, Input, Report, Saga, guarded_patch};
 use serde_json::json;
 
-use world::{Fate, World, autoscaler, cart, evict, indicators, notify, plan, start, write};
+use world::{Fate, World, autoscaler, cart, evict, forbidden, indicators, notify, plan, start, write};
 
 /// Well as soon as three replicas are wanted.
 fn helps(world: &World) -> Indicators {
@@ -116,7 +117,7 @@ fn without_the_locks_nothing_is_done() {
 
 #[test]
 fn what_policy_forbids_just_before_the_act_is_not_done() {
-    let mut world = World { forbidden: Some("Freeze: until Monday".into()), ..World::new(helps) };
+    let mut world = World { forbidden: forbidden("Freeze: until Monday"), ..World::new(helps) };
     world.run(helping());
     assert_eq!(world.outcome(), Some(Outcome::Aborted));
     assert!(last_reason(&world).contains("until Monday"));
@@ -153,7 +154,7 @@ fn harm_is_undone_also_in_a_freeze_and_a_pause() {
         let input = world.perform(&effect, Fate::Normal);
         saga.handle(input, world.now);
     }
-    world.forbidden = Some("Pause: by a person".into());
+    world.forbidden = forbidden("Pause: by a person");
     world.drive(&mut saga, |_| Fate::Normal);
     assert_eq!(world.outcome(), Some(Outcome::RolledBack));
     assert_eq!(world.field(&cart(), "/spec/image"), json!("v2"));
@@ -334,7 +335,7 @@ fn a_paused_old_leaders_late_write_is_rejected() {
         old.handle(input, world.now);
     };
     // The new leader raises the fence first; then policy forbids the act, and the saga ends without it.
-    world.forbidden = Some("Pause: by a person".into());
+    world.forbidden = forbidden("Pause: by a person");
     world.recover(&helping(), Epoch(2));
     assert_eq!(world.outcome(), Some(Outcome::Aborted));
     let answer = world.apply(&late, false);
@@ -409,10 +410,10 @@ fn a_patch_tests_all_it_rests_on_and_sets_the_fence() {
             { "op": "test", "path": "/spec/limit", "value": null },
             { "op": "test", "path": "/spec/old", "value": 1 },
             tested,
+            set,
             { "op": "replace", "path": "/spec/replicas", "value": 3 },
             { "op": "add", "path": "/spec/limit", "value": "1Gi" },
             { "op": "remove", "path": "/spec/old" },
-            set,
         ]);
         assert_eq!(serde_json::to_value(operations).unwrap(), expect);
     };

@@ -258,7 +258,7 @@ impl Scene {
     /// Patches and evictions that the cluster accepted.
     pub(crate) fn changes(&self) -> Vec<Write> {
         let mut writes = self.world.writes();
-        writes.retain(|write| matches!(write.kind, WriteKind::Patch | WriteKind::Evict));
+        writes.retain(|write| matches!(write.kind, WriteKind::Patch | WriteKind::Evict | WriteKind::Create));
         writes
     }
 

@@ -38,15 +38,15 @@ impl Clock for Hands {
 
 /// What the API server does with one Lease: compare and swap by resourceVersion.
 #[derive(Default)]
-struct Shelf {
+pub(crate) struct Shelf {
     lease: Option<Value>,
     version: u64,
     /// Somebody else writes just after the next read.
-    interfere: bool,
+    pub(crate) interfere: bool,
 }
 
 impl Shelf {
-    fn serve(&mut self, request: &Seen) -> Reply {
+    pub(crate) fn serve(&mut self, request: &Seen) -> Reply {
         match (&*request.method, &mut self.lease) {
             ("GET", None) => Reply::status(404, "NotFound", "no Lease"),
             ("GET", Some(lease)) => {
@@ -59,7 +59,8 @@ impl Shelf {
             }
             ("POST", Some(_)) => Reply::status(409, "AlreadyExists", "exists"),
             ("PUT", Some(lease))
-                if request.body["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"] =>
+                if !matches!(&request.body["metadata"]["resourceVersion"], version
+                    if version.is_null() || *version == lease["metadata"]["resourceVersion"]) =>
             {
                 Reply::status(409, "Conflict", "the object has been modified")
             }

@@ -4,6 +4,8 @@
 mod answers;
 mod configuration;
 mod fake;
+#[cfg(feature = "guard-mutation")]
+mod guards;
 mod leases;
 mod real;
 mod requests;

@@ -9,7 +9,7 @@ use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION};
 use kubewise_remediation::saga::{Effect, Report};
 use serde_json::{Value, json};
 
-use super::world::{Fate, Health, World, autoscaler, cart, evict, pod};
+use super::world::{Fate, Health, World, autoscaler, cart, create, drain, evict, pod};
 use super::{harming, harms, helping, helps, partly, plan, raise_maximum, roll_back};
 
 /// What somebody else does while nobody leads.
@@ -51,6 +51,12 @@ fn scenarios() -> Vec<Scenario> {
             health: harms,
             field: "/spec/image",
         },
+        Scenario {
+            plan: plan([vec![roll_back()], drain()].concat(), partly()),
+            health: helps,
+            field: "/spec/image",
+        },
+        Scenario { plan: plan(vec![roll_back(), create()], partly()), health: helps, field: "/spec/image" },
     ]
 }
 

@@ -45,9 +45,11 @@ fn ends(mut world: World, plan: &kubewise_core::plan::RemediationPlan, fates: &[
                 let conflict = fate == Fate::Rejected(Rejection::Conflict);
                 if conflict { Fate::Rejected(Rejection::Forbidden) } else { fate }
             }
-            Effect::CheckUndo { .. } | Effect::Read { .. } | Effect::Perform { .. } | Effect::Measure => {
-                fates.next().unwrap_or(Fate::Normal)
-            }
+            Effect::Capture { .. }
+            | Effect::CheckUndo { .. }
+            | Effect::Read { .. }
+            | Effect::Perform { .. }
+            | Effect::Measure => fates.next().unwrap_or(Fate::Normal),
         });
         if saga.is_finished() {
             return world;

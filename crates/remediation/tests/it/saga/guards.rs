@@ -15,7 +15,7 @@ use kubewise_remediation::saga::{Effect, Saga};
 use kubewise_sim::MemoryStore;
 use serde_json::{Value, json};
 
-use super::world::{Fate, World, autoscaler, cart, evict, indicators, plan, start, write};
+use super::world::{Fate, World, autoscaler, cart, evict, forbidden, indicators, plan, start, write};
 use super::{harming, harms, helping, helps, never_better, partly, raise_maximum, roll_back, scale};
 
 /// More effects than a saga of these needs that ends at all.
@@ -121,7 +121,7 @@ const SCENARIOS: &[Scenario] =
             guard: Guard::CheckBeforeAct,
             fault: "what policy allowed when planning it forbids just before the act",
             play: |guards| {
-                let forbidden = Some("Freeze: until Monday".into());
+                let forbidden = forbidden("Freeze: until Monday");
                 let mut world = World { guards, forbidden, ..World::new(helps) };
                 driven(&mut world, &helping(), |_| Fate::Normal);
                 written(&world, &[])
@@ -137,6 +137,19 @@ const SCENARIOS: &[Scenario] =
                 world.perform(&opened, Fate::Normal);
                 world.now += SignedDuration::from_hours(2);
                 world.recover(&helping(), Epoch(2));
+                written(&world, &[])
+            },
+        },
+        Scenario {
+            guard: Guard::Capture,
+            fault: "the logs of the pod that is evicted cannot be saved",
+            play: |guards| {
+                let mut world = World { guards, ..World::new(helps) };
+                let evicting = plan(vec![evict()], partly());
+                driven(&mut world, &evicting, |effect| {
+                    let saves = matches!(effect, Effect::Capture { .. });
+                    if saves { Fate::Unavailable } else { Fate::Normal }
+                });
                 written(&world, &[])
             },
         },
@@ -313,7 +326,7 @@ fn late_write(guards: Guards) -> Result<(), Breach> {
         let input = world.perform(&effect, Fate::Normal);
         old.handle(input, world.now);
     };
-    world.forbidden = Some("Pause: by a person".into());
+    world.forbidden = forbidden("Pause: by a person");
     world.recover(&helping(), Epoch(2));
     let _ = world.apply(&late, false);
     written(&world, &[])

@@ -15,7 +15,7 @@ use kubewise_core::plan::{
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION, PatchOperation, Performed, pointer};
 use kubewise_core::{Failure, Kind, ObjectRef, Period, Rejection, Timestamp};
-use kubewise_remediation::saga::{Effect, Input, Report, Saga};
+use kubewise_remediation::saga::{Effect, Forbidden, Input, Report, Saga};
 use serde_json::{Value, json};
 
 /// More effects than any saga of these tests needs, however often it is disturbed.
@@ -53,8 +53,35 @@ pub(crate) fn evict() -> PlanStep {
     step("EvictPod", pod(), Operation::Evict { pod: pod(), uid: uid_of(&pod()).as_str().into() }, false)
 }
 
+/// Three pods one after the other, as from a node that is emptied.
+pub(crate) fn drain() -> Vec<PlanStep> {
+    let evict = |number: u32| {
+        let pod = ObjectRef::namespaced(Kind::Pod, "shop", format!("drained-{number}"));
+        let uid = uid_of(&pod).as_str().into();
+        step("DrainNode", cart(), Operation::Evict { pod, uid }, false)
+    };
+    (1..=3).map(evict).collect()
+}
+
+/// An object under a new name, with a mark of ours.
+pub(crate) fn create() -> PlanStep {
+    let object = ObjectRef::namespaced(Kind::Job, "shop", "cart-retry");
+    let body = json!({
+        "kind": "Job",
+        "metadata": {
+            "name": "cart-retry", "namespace": "shop", "annotations": { "kubewise.dev/retry-of": "uid" },
+        },
+    });
+    step("RetryJob", cart(), Operation::Create { object, body }, false)
+}
+
 pub(crate) fn notify(message: &str) -> PlanStep {
     step("Notify", cart(), Operation::Notify { message: message.into() }, false)
+}
+
+/// What policy says when it forbids for good.
+pub(crate) fn forbidden(finding: &str) -> Option<Forbidden> {
+    Some(Forbidden { finding: finding.into(), temporary: false })
 }
 
 fn step(name: &str, target: ObjectRef, operation: Operation, reversible: bool) -> PlanStep {
@@ -147,11 +174,13 @@ pub(crate) struct World {
     /// When samples ceased to come.
     pub(crate) telemetry_until: Option<Timestamp>,
     /// The finding of policy, from the next check on.
-    pub(crate) forbidden: Option<String>,
+    pub(crate) forbidden: Option<Forbidden>,
     /// The finding of ownership or protection before an undo.
     pub(crate) undo_forbidden: Option<String>,
     /// Values that KubeWise gave to fields, in order, and pods that it evicted.
     pub(crate) writes: Vec<String>,
+    /// Steps before which was saved what they take down.
+    pub(crate) captured: Vec<usize>,
     pub(crate) reports: Vec<Report>,
     pub(crate) notices: Vec<String>,
 }
@@ -171,9 +200,11 @@ impl World {
             (autoscaler(), json!({ "maxReplicas": 5 })),
             (pod(), json!({})),
         ];
+        let drained = drain().into_iter().filter_map(|step| step.operation.writes().cloned());
+        let objects = objects.into_iter().chain(drained.map(|pod| (pod, json!({}))));
         World {
             now: start(),
-            objects: objects.into_iter().map(|(at, spec)| (at.clone(), object(&at, spec))).collect(),
+            objects: objects.map(|(at, spec)| (at.clone(), object(&at, spec))).collect(),
             journal: Vec::new(),
             health,
             guards: Guards::default(),
@@ -182,6 +213,7 @@ impl World {
             forbidden: None,
             undo_forbidden: None,
             writes: Vec::new(),
+            captured: Vec::new(),
             reports: Vec::new(),
             notices: Vec::new(),
         }
@@ -252,6 +284,10 @@ impl World {
             Effect::Perform { request, dry_run } => {
                 Input::Performed(self.fated(fate, |world| world.apply(request, *dry_run)))
             }
+            Effect::Capture { step } => Input::Captured(self.fated(fate, |world| {
+                world.captured.push(*step);
+                Ok(())
+            })),
             Effect::Measure => Input::Measured(self.fated(fate, |world| Ok(world.measure()))),
             Effect::Notify { message } => Input::Notified(self.fated(fate, |world| {
                 world.notices.push(message.clone());
@@ -326,6 +362,18 @@ impl World {
                     self.writes.push(format!("evict {pod}"));
                 }
                 Ok(Performed::Evicted)
+            }
+            ClusterRequest::Create { object, body } => {
+                if self.objects.contains_key(object) {
+                    return rejected(Rejection::Superseded, format!("{object} already exists"));
+                }
+                let mut made = body.clone();
+                made["metadata"]["uid"] = json!(uid_of(object));
+                if !dry_run {
+                    self.objects.insert(object.clone(), made.clone());
+                    self.writes.push(format!("make {object}"));
+                }
+                Ok(Performed::Created(Document(made)))
             }
             ClusterRequest::Patch { object, operations, .. } => {
                 let Some(before) = self.objects.get(object) else {

@@ -1,0 +1,76 @@
+//! What is saved before a step that takes pods down, and in which shape.
+
+use std::cmp::Reverse;
+
+use kubewise_core::document::Document;
+use kubewise_core::plan::{Operation, PlanStep};
+use serde_json::{Value, json};
+
+use crate::revision::is_ready;
+
+/// Of the pods that a rollout replaces, so many are saved: a workload's pods fail alike.
+const MAX_PODS: usize = 3;
+/// Characters of a log: the end of it is where the cause stands.
+const MAX_LOG: usize = 16 * 1024;
+/// What stands in the place of a value that may be a secret.
+const REDACTED: &str = "(not kept)";
+
+/// The pods that a step takes down and that are worth saving, of all that are known: the evicted one, or those of the
+/// workload whose trouble tells most.
+pub fn pods(step: &PlanStep, mut known: Vec<Document>) -> Vec<Document> {
+    if let Operation::Evict { uid, .. } = &step.operation {
+        known.retain(|pod| pod.uid().is_ok_and(|own| own == *uid));
+    }
+    known.sort_by_cached_key(|pod| {
+        (is_ready(pod), Reverse(restarts(pod)), pod.text("/metadata/name").map(ToOwned::to_owned))
+    });
+    known.truncate(MAX_PODS);
+    known
+}
+
+/// The logs of a pod that can be had: container, and whether of its previous run.
+pub fn logs(pod: &Document) -> Vec<(String, bool)> {
+    let statuses =
+        pod.list("/status/initContainerStatuses").iter().chain(pod.list("/status/containerStatuses"));
+    let named = statuses.filter_map(|status| Some((status.get("name")?.as_str()?.to_owned(), status)));
+    named
+        .flat_map(|(name, status)| {
+            let restarted = status.get("restartCount").and_then(Value::as_u64).unwrap_or(0) > 0;
+            let began = status.pointer("/state/waiting").is_none();
+            let previous = restarted.then(|| (name.clone(), true));
+            previous.into_iter().chain(began.then_some((name, false)))
+        })
+        .collect()
+}
+
+/// A pod without what may be secret, and without what only machines read.
+pub fn redacted(pod: &Document) -> Value {
+    let mut pod = pod.0.clone();
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+    }
+    for list in ["/spec/initContainers", "/spec/containers", "/spec/ephemeralContainers"] {
+        let containers = pod.pointer_mut(list).and_then(Value::as_array_mut);
+        let variables = containers.into_iter().flatten().filter_map(|container| container.get_mut("env"));
+        for variable in variables.filter_map(Value::as_array_mut).flatten() {
+            if let Some(value) = variable.get_mut("value") {
+                *value = json!(REDACTED);
+            }
+        }
+    }
+    pod
+}
+
+/// The end of a log, and whether something was cut.
+pub fn tail(log: &str) -> (String, bool) {
+    let length = log.chars().count();
+    (log.chars().skip(length.saturating_sub(MAX_LOG)).collect(), length > MAX_LOG)
+}
+
+fn restarts(pod: &Document) -> u64 {
+    let statuses = pod.list("/status/containerStatuses").iter();
+    statuses.filter_map(|status| status.get("restartCount")?.as_u64()).sum()
+}

@@ -1,0 +1,40 @@
+//! Containers that want more CPU than their limit lets them have.
+
+use std::collections::BTreeMap;
+
+use kubewise_core::metric::MetricType;
+use serde::Serialize;
+
+use crate::evidence::Evidence;
+
+/// The container of the workload that is throttled most.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ThrottlingFacts {
+    /// Empty if none is measured.
+    pub(crate) container: String,
+    /// Share of scheduling periods in which it was throttled, 0 to 1; the newest, the largest of the pods'.
+    pub(crate) share: f64,
+    /// Its CPU limit, cores.
+    pub(crate) limit: f64,
+}
+
+impl ThrottlingFacts {
+    pub(super) fn of(evidence: &Evidence) -> Self {
+        let mut newest = BTreeMap::new();
+        let throttling = |metric_type: &MetricType| *metric_type == MetricType::CpuThrottling;
+        for sample in evidence.samples.iter().filter(|sample| throttling(&sample.metric_type)) {
+            if let Some(container) = &sample.container {
+                newest.insert((&sample.object, container), sample.value);
+            }
+        }
+        let Some(((pod, container), share)) = newest.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
+            return ThrottlingFacts::default();
+        };
+        let states = evidence.pod_states();
+        let of_pod = states.iter().filter(|state| state.object == *pod).filter_map(|state| state.pod());
+        let mut containers = of_pod.flat_map(|pod| &pod.containers);
+        let limit = containers.find(|known| known.name == *container).and_then(|known| known.cpu_limit);
+        ThrottlingFacts { container: container.to_string(), share, limit: limit.unwrap_or(0.0) }
+    }
+}
