@@ -46,7 +46,7 @@ async fn every_documented_operation_is_routed_and_every_promised_one_documented(
             .map(|path| format!("get {path}"))
             .into();
     promised.insert("get /api/v1/autonomy".into());
-    for collection in ["anomalies", "incidents", "plans", "actions", "events", "feedback"] {
+    for collection in ["anomalies", "incidents", "plans", "actions", "captures", "events", "feedback"] {
         promised.insert(format!("get /api/v1/{collection}"));
         promised.insert(format!("get /api/v1/{collection}/{{id}}"));
     }
