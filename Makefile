@@ -3,6 +3,7 @@
 .PHONY: help setup demo test prove-guards check bench cluster eval
 
 CARGO_DENY := 0.20.2
+GUARDS_OUT := kubewise-kubernetes/guard-mutation,kubewise-remediation/guard-mutation,kubewise-runtime/guard-mutation,kubewise-sqlite/guard-mutation
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,7 +24,7 @@ prove-guards: ## each safety guard, its fault, and the run without it that must 
 check: ## format, lints, docs, walls of the house, licences
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy -p kubewise-remediation -p kubewise-runtime -p kubewise-sqlite --tests --features kubewise-remediation/guard-mutation,kubewise-runtime/guard-mutation,kubewise-sqlite/guard-mutation -- -D warnings
+	cargo clippy --workspace --tests --features $(GUARDS_OUT) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 	cargo xtask check
 	@cargo deny --version 2>/dev/null | grep -q "$(CARGO_DENY)" || cargo install --locked --quiet cargo-deny@$(CARGO_DENY)

@@ -27,21 +27,19 @@ struct Row {
 pub(crate) fn prove() -> Result<()> {
     let start = Instant::now();
     let (mut rows, mut known) = (Vec::new(), BTreeSet::new());
-    for prover in PROVERS {
-        for line in play(prover)?.lines() {
-            let words: Vec<&str> = line.split('\t').collect();
-            match words.as_slice() {
-                ["GUARD", guard, fault, with, without] => rows.push(Row {
-                    guard: (*guard).into(),
-                    fault: (*fault).into(),
-                    with: (*with).into(),
-                    without: (*without).into(),
-                }),
-                ["KNOWN", guard] => {
-                    known.insert((*guard).to_owned());
-                }
-                _ => {}
+    for line in play()?.lines() {
+        let words: Vec<&str> = line.split('\t').collect();
+        match words.as_slice() {
+            ["GUARD", guard, fault, with, without] => rows.push(Row {
+                guard: (*guard).into(),
+                fault: (*fault).into(),
+                with: (*with).into(),
+                without: (*without).into(),
+            }),
+            ["KNOWN", guard] => {
+                known.insert((*guard).to_owned());
             }
+            _ => {}
         }
     }
     print(&rows)?;
@@ -53,18 +51,20 @@ pub(crate) fn prove() -> Result<()> {
     Ok(())
 }
 
-/// The output of one crate's proof. Its own verdict is not taken for granted: the rows are judged here again.
-fn play(prover: &str) -> Result<String> {
+/// The output of all proofs. Their own verdicts are not taken for granted: the rows are judged here again. The whole
+/// workspace is named, since what it depends on is then built just as for `cargo test --workspace`.
+fn play() -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let features: Vec<String> = PROVERS.iter().map(|prover| format!("{prover}/{FEATURE}")).collect();
     let output = Command::new(cargo)
-        .args(["test", "--quiet", "--package", prover, "--features", FEATURE, "--test", "it"])
-        .args(["every_guard_is_proven", "--", "--nocapture"])
+        .args(["test", "--quiet", "--workspace", "--features", &features.join(","), "--test", "it"])
+        .args(["--no-fail-fast", "every_guard_is_proven", "--", "--nocapture"])
         .stderr(Stdio::inherit())
         .output()
         .context("cargo cannot be run")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if !text.contains("GUARD\t") {
-        bail!("{prover} proves no guard:\n{text}");
+        bail!("no guard is proven:\n{text}");
     }
     Ok(text)
 }
