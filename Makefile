@@ -1,6 +1,6 @@
 # `make` alone lists what there is. Everything a target needs it installs, or says what is missing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test prove-guards check bench cluster eval
+.PHONY: help setup demo test scenarios prove-guards check bench cluster eval
 
 CARGO_DENY := 0.20.2
 GUARDS_OUT := kubewise-kubernetes/guard-mutation,kubewise-remediation/guard-mutation,kubewise-runtime/guard-mutation,kubewise-sqlite/guard-mutation
@@ -17,6 +17,9 @@ demo: ## watch KubeWise repair a simulated cluster; needs nothing but Rust
 test: setup ## run every test, also against the real Kubernetes
 	cargo test --workspace
 	cargo xtask prove-guards
+
+scenarios: setup ## play the failures of scenarios/ on the real Kubernetes and print the scoreboard; ONLY=12,14 plays these
+	KUBEWISE_ONLY="$(or $(ONLY),all)" cargo test --workspace --test it scenarios_end -- --nocapture
 
 prove-guards: ## each safety guard, its fault, and the run without it that must fail
 	cargo xtask prove-guards

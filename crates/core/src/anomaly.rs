@@ -102,6 +102,8 @@ reasons! {
     /// A workload that had replicas is at zero, and no autoscaler put it there.
     ScaledToZero "ScaledToZero";
     NodeNotReady "NodeNotReady";
+    /// A node runs out of disk, memory or process numbers.
+    NodePressure "NodePressure";
     /// A Job gave up.
     BackoffLimitExceeded "BackoffLimitExceeded";
     /// A Service that led to ready pods was changed and leads to none of them any more.

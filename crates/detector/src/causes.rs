@@ -110,6 +110,7 @@ fn can_follow(reason: Reason) -> bool {
         | Reason::FailedCreate
         | Reason::ScaledToZero
         | Reason::NodeNotReady
+        | Reason::NodePressure
         | Reason::BackoffLimitExceeded
         | Reason::ServiceWithoutEndpoints
         | Reason::ScalingLimited

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kubewise_core::Period;
-use kubewise_core::state::{ContainerState, ObjectState, PodState, StateDetail, WorkloadState, condition};
+use kubewise_core::state::{
+    Condition, ContainerState, ObjectState, PodState, StateDetail, WorkloadState, condition,
+};
 
 /// Restarts remembered of a container: enough for a rate and for the longest back-off.
 const MOMENTS: usize = 8;
@@ -14,7 +16,12 @@ const MOMENTS: usize = 8;
 pub(crate) enum History {
     Pod(PodHistory),
     Workload(WorkloadHistory),
-    Node { unready_since: Option<Timestamp>, cordoned_since: Option<Timestamp> },
+    Node {
+        unready_since: Option<Timestamp>,
+        cordoned_since: Option<Timestamp>,
+        /// Since when it is under any pressure.
+        pressed_since: Option<Timestamp>,
+    },
     None,
 }
 
@@ -72,7 +79,9 @@ impl History {
         match detail {
             StateDetail::Pod(_) => History::Pod(PodHistory::default()),
             StateDetail::Workload(_) => History::Workload(WorkloadHistory::default()),
-            StateDetail::Node(_) => History::Node { unready_since: None, cordoned_since: None },
+            StateDetail::Node(_) => {
+                History::Node { unready_since: None, cordoned_since: None, pressed_since: None }
+            }
             StateDetail::ReplicaSet(_)
             | StateDetail::Job(_)
             | StateDetail::Autoscaler(_)
@@ -91,15 +100,26 @@ impl History {
             (History::Workload(history), StateDetail::Workload(workload)) => {
                 history.update(state.generation, workload, now);
             }
-            (History::Node { unready_since, cordoned_since }, StateDetail::Node(node)) => {
+            (History::Node { unready_since, cordoned_since, pressed_since }, StateDetail::Node(node)) => {
                 *cordoned_since = node.unschedulable.then(|| cordoned_since.unwrap_or(now));
                 let unready =
                     condition(&node.conditions, "Ready").is_some_and(|ready| &*ready.status != "True");
                 *unready_since = unready.then(|| unready_since.unwrap_or(now));
+                *pressed_since = is_pressed(&node.conditions).then(|| pressed_since.unwrap_or(now));
             }
             _ => {}
         }
     }
+}
+
+fn is_pressed(conditions: &[Condition]) -> bool {
+    conditions.iter().any(is_pressure)
+}
+
+/// A condition that says that a node runs out of something.
+pub(crate) fn is_pressure(condition: &Condition) -> bool {
+    matches!(&*condition.kind, "DiskPressure" | "MemoryPressure" | "PIDPressure")
+        && &*condition.status == "True"
 }
 
 impl PodHistory {

@@ -12,7 +12,7 @@ use kubewise_core::anomaly::{Reason, Severity};
 use kubewise_core::state::condition;
 use kubewise_core::{Kind, ObjectRef};
 
-use crate::history::History;
+use crate::history::{History, is_pressure};
 use crate::options::RuleOptions;
 use crate::symptom::Symptom;
 use crate::text;
@@ -29,7 +29,7 @@ pub(crate) fn symptoms(
     now: Timestamp,
 ) -> Vec<Symptom> {
     if workload.kind == Kind::Node {
-        return world.get(workload).and_then(|known| node(known, options)).into_iter().collect();
+        return world.get(workload).into_iter().flat_map(|known| node(known, options)).collect();
     }
     let objects = world.objects_of(workload);
     let scene = Scene { world, workload, objects: &objects, options, now };
@@ -49,8 +49,26 @@ pub(crate) struct Scene<'a> {
     now: Timestamp,
 }
 
-fn node(known: &Known, options: &RuleOptions) -> Option<Symptom> {
-    let History::Node { unready_since: Some(since), cordoned_since } = known.history else { return None };
+fn node(known: &Known, options: &RuleOptions) -> Vec<Symptom> {
+    [unready(known, options), pressed(known, options)].into_iter().flatten().collect()
+}
+
+fn pressed(known: &Known, options: &RuleOptions) -> Option<Symptom> {
+    let History::Node { pressed_since: Some(since), .. } = known.history else { return None };
+    let pressure = known.node()?.conditions.iter().find(|condition| is_pressure(condition))?;
+    let text = format!(
+        "{} reports {} ({}): {}",
+        text::name(&known.state.object),
+        pressure.kind,
+        pressure.reason,
+        text::brief(&pressure.message, MESSAGE)
+    );
+    let ripe_at = options.node_grace.after(since);
+    Some(Symptom::new(Reason::NodePressure, &known.state.object, ripe_at, text).severity(Severity::Warning))
+}
+
+fn unready(known: &Known, options: &RuleOptions) -> Option<Symptom> {
+    let History::Node { unready_since: Some(since), cordoned_since, .. } = known.history else { return None };
     let ready = condition(&known.node()?.conditions, "Ready")?;
     // Who cordons a node and then takes it down means to.
     let maintained = cordoned_since.is_some_and(|cordoned| cordoned <= since);
@@ -85,7 +103,7 @@ pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
         Reason::FailedCreate if own == Kind::Deployment => vec![own, Kind::ReplicaSet],
         Reason::ProgressDeadlineExceeded | Reason::ScaledToZero | Reason::FailedCreate => vec![own],
         Reason::Unavailable => vec![own, Kind::Pod],
-        Reason::NodeNotReady => vec![Kind::Node],
+        Reason::NodeNotReady | Reason::NodePressure => vec![Kind::Node],
         Reason::BackoffLimitExceeded => vec![Kind::Job],
         Reason::ServiceWithoutEndpoints => vec![Kind::Service, Kind::Pod],
         Reason::ScalingLimited => vec![Kind::HorizontalPodAutoscaler],
@@ -98,7 +116,7 @@ pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
 /// follows it, one container's trouble before what it does to the rollout and to availability.
 pub(crate) fn precedence(reason: Reason) -> u8 {
     match reason {
-        Reason::NodeNotReady => 0,
+        Reason::NodeNotReady | Reason::NodePressure => 0,
         Reason::OomKilled => 1,
         Reason::CreateContainerConfigError => 2,
         Reason::ImagePullBackOff => 3,
@@ -127,6 +145,7 @@ pub(crate) fn stops(reason: Reason) -> bool {
         | Reason::Flatline
         | Reason::RestartRhythm
         | Reason::TelemetryMissing
+        | Reason::NodePressure
         | Reason::BackoffLimitExceeded
         | Reason::ScalingLimited => false,
         Reason::CrashLoopBackOff

@@ -54,6 +54,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("service-astray.yaml", include_str!("../playbooks/service-astray.yaml")),
     ("job-transient.yaml", include_str!("../playbooks/job-transient.yaml")),
     ("job-failed.yaml", include_str!("../playbooks/job-failed.yaml")),
+    ("node-under-pressure.yaml", include_str!("../playbooks/node-under-pressure.yaml")),
     ("node-not-ready.yaml", include_str!("../playbooks/node-not-ready.yaml")),
     ("node-still-not-ready.yaml", include_str!("../playbooks/node-still-not-ready.yaml")),
     ("nodes-not-ready.yaml", include_str!("../playbooks/nodes-not-ready.yaml")),

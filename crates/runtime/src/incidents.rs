@@ -156,6 +156,10 @@ impl Incidents {
                 anomaly.actions.clone_from(&known.actions);
             } else {
                 self.telemetry.anomaly(anomaly.reason);
+                if entry.reconsider(&anomaly) {
+                    self.save(entry);
+                    self.to_plan.notify_one();
+                }
             }
             entry.anomalies.insert(anomaly.id.clone(), anomaly.clone());
             let root = &entry.incident.workload;

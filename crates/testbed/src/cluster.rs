@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::image::{IMAGE, run};
 use crate::machine::Machine;
 use crate::tools::{Missing, Tools};
-use crate::{Program, Tier, Workload, existing, http, wait_for};
+use crate::{Program, Tier, Workload, Write, audit, existing, http, wait_for};
 
 /// Kubernetes' own default.
 const EVENT_TTL: Duration = Duration::from_hours(1);
@@ -78,6 +78,16 @@ impl Cluster {
     /// Of an administrator.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// Of the account [`USER`](crate::USER), which may do nothing until a role is bound to it.
+    pub fn user_kubeconfig(&self) -> Result<PathBuf> {
+        Ok(self.machine()?.layout.user_kubeconfig())
+    }
+
+    /// Every write that the account [`USER`](crate::USER) ever asked for, oldest first, as the apiserver noted it.
+    pub fn writes(&self) -> Result<Vec<Write>> {
+        audit::writes(&self.machine()?.layout.audit_log())
     }
 
     /// `None` in [`Tier::ControlPlane`].

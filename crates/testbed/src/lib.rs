@@ -20,6 +20,7 @@
 //! | `KUBEWISE_TESTBED_CONTEXT` | the name of another context that may be used so |
 //! | `KUBEWISE_TESTBED_LOGS` | a directory that receives the programs' logs when a cluster ends |
 
+mod audit;
 pub mod by_hand;
 mod cluster;
 mod existing;
@@ -35,6 +36,7 @@ mod tools;
 mod wait;
 mod workload;
 
+pub use audit::{USER, Write};
 pub use cluster::{Cluster, Options, for_test, shared};
 pub use model::{ModelEnding, ModelReply, ModelRequest, ModelServer, ModelText};
 pub use past::Past;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::audit::{self, USER};
 use crate::pki::{Pki, SERVICE_ADDRESS};
 
 pub(crate) const NODE: &str = "n1";
@@ -95,6 +96,8 @@ impl Program {
                 "--enable-aggregator-routing=true".into(),
                 "--kubelet-preferred-address-types=InternalIP".into(),
                 format!("--event-ttl={}s", event_ttl.as_secs()),
+                format!("--audit-policy-file={directory}/audit.yaml"),
+                format!("--audit-log-path={}", layout.audit_log().display()),
                 format!("--cert-dir={directory}/apiserver"),
                 format!("--client-ca-file={pki}/ca.crt"),
                 format!("--tls-cert-file={pki}/apiserver.crt"),
@@ -171,6 +174,14 @@ impl Layout {
         self.directory.join("pki/admin.kubeconfig")
     }
 
+    pub(crate) fn user_kubeconfig(&self) -> PathBuf {
+        self.directory.join("pki").join(format!("{USER}.kubeconfig"))
+    }
+
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.directory.join("logs/audit.log")
+    }
+
     pub(crate) fn containerd_socket(&self) -> String {
         format!("{}/containerd.sock", self.directory.display())
     }
@@ -185,6 +196,7 @@ impl Layout {
             ("cni/10-pods.conflist", self.cni()),
             ("kubelet.yaml", self.kubelet()),
             ("prometheus.yaml", self.prometheus()),
+            ("audit.yaml", audit::policy()),
         ] {
             fs::write(self.directory.join(file), text)?;
         }
@@ -207,6 +219,7 @@ impl Layout {
             ("controller-manager", "system:kube-controller-manager", "kubewise-testbed", vec![]),
             ("scheduler", "system:kube-scheduler", "kubewise-testbed", vec![]),
             ("kubelet", &*node, "system:nodes", vec![NODE.to_owned(), address]),
+            (USER, USER, "kubewise-testbed", vec![]),
         ] {
             pki.issue(file, name, organization, &addresses)?;
             pki.kubeconfig(file, self.address)?;

@@ -128,6 +128,29 @@ fn a_node_that_is_not_ready() {
 }
 
 #[test]
+fn a_node_under_pressure() {
+    let of = |kind: &str, status: &str| {
+        node("n1", "True").with(
+            "status/conditions",
+            json!([
+                { "type": "Ready", "status": "True", "reason": "KubeletReady" },
+                { "type": kind, "status": status, "reason": "KubeletHas", "message": "kubelet" },
+            ]),
+        )
+    };
+    for kind in ["DiskPressure", "MemoryPressure", "PIDPressure"] {
+        check(
+            "NodePressure",
+            vec![of(kind, "False")],
+            vec![of(kind, "True")],
+            vec![of(kind, "False")],
+            25,
+            SOON,
+        );
+    }
+}
+
+#[test]
 fn a_job_that_gave_up() {
     check(
         "BackoffLimitExceeded",

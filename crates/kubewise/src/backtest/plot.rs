@@ -190,7 +190,7 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         Reason::CrashLoopBackOff | Reason::RestartRhythm => {
             &[MetricType::Restarts, MetricType::ReplicasAvailable]
         }
-        Reason::NodeNotReady => &[MetricType::NodeCondition],
+        Reason::NodeNotReady | Reason::NodePressure => &[MetricType::NodeCondition],
         Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
         | Reason::ProgressDeadlineExceeded

@@ -6,4 +6,5 @@ mod demo;
 mod installation;
 mod link;
 mod scenarios;
+mod scoreboard;
 mod stage;

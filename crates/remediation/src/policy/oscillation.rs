@@ -37,13 +37,31 @@ fn set_before(case: &Case<'_>, change: &FieldChange) -> usize {
         .map(|done| (&done.saga, done.step))
         .collect();
     let set = history().filter(|done| {
-        let same = |one: &FieldChange| one.path == change.path && one.after == change.after;
         done.direction == Direction::Act
             && done.status == ActionStatus::Succeeded
-            && done.changes.iter().any(same)
+            && done.changes.iter().any(|earlier| repeats(change, earlier))
             && !undone.contains(&(&done.saga, done.step))
     });
     set.map(|done| &done.saga).collect::<BTreeSet<_>>().len()
+}
+
+/// Whether a change gives a field, or a part of it, the value that an earlier one gave it: a template that is put back
+/// holds the limit that was once set in it.
+fn repeats(change: &FieldChange, earlier: &FieldChange) -> bool {
+    let part =
+        |whole: &Option<Value>, rest: &str| whole.as_ref().and_then(|value| value.pointer(rest)).cloned();
+    if let Some(rest) = below(&earlier.path, &change.path) {
+        part(&change.after, rest) == earlier.after && part(&change.before, rest) != earlier.after
+    } else if let Some(rest) = below(&change.path, &earlier.path) {
+        part(&earlier.after, rest) == change.after
+    } else {
+        false
+    }
+}
+
+/// The rest of a path that leads on from another, or is the same.
+fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
+    path.strip_prefix(above).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The newest manager of a field besides ourselves.

@@ -135,6 +135,27 @@ fn a_tug_of_war_is_stopped_and_the_other_is_named() {
     assert!(plan.reasoning.contains("nightly-scaler put /spec/replicas"), "{}", plan.reasoning);
 }
 
+/// Whether the field is set by itself or within its template.
+#[test]
+fn a_template_that_holds_what_was_put_back_is_the_same_tug_of_war() {
+    let mut world = crash_loop();
+    let plan = world.plan();
+    let Operation::Write { changes, .. } = &plan.actions[0].operation else { panic!("no write") };
+    let image = changes[0].after.as_ref().and_then(|template| template.pointer("/spec/containers/0/image"));
+    let set = FieldChange {
+        path: "/spec/template/spec/containers/0/image".into(),
+        before: None,
+        after: Some(image.unwrap().clone()),
+    };
+    let unrelated = FieldChange { after: Some(json!("another")), ..set.clone() };
+    world.did("SetImage", "08:10:00", json!({}), vec![set.clone()]);
+    world.did("SetImage", "08:40:00", json!({}), vec![unrelated]);
+    assert_eq!(line(&world.decide()), "act RolloutUndo as Approved", "once may be chance");
+    world.did("SetImage", "09:10:00", json!({}), vec![set]);
+    world.options.max_attempts = 100;
+    assert_eq!(line(&world.decide()), "hand over by playbook crash-loop-after-revision for Oscillation");
+}
+
 #[test]
 fn a_plan_is_judged_as_the_whole_that_it_is() {
     let world = crash_loop();

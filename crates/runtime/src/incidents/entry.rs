@@ -52,6 +52,23 @@ impl Entry {
         self.remediate(remediation, Some(result));
     }
 
+    /// What was handed over for want of a repair is planned anew once the workload shows another kind of trouble: a pod
+    /// without a node tells little, a rollout that is stuck for it can be undone. What a person decided, or a repair did
+    /// not cure, stays handed over.
+    pub(super) fn reconsider(&mut self, anomaly: &AnomalyRecord) -> bool {
+        let lacked = self.plan.as_ref().is_some_and(|plan| plan.status == PlanStatus::HandedOver);
+        let is_new = self.anomalies.values().all(|known| known.reason != anomaly.reason);
+        let is_own = anomaly.workload == self.incident.workload;
+        let is_untreated = self.incident.status == IncidentStatus::HandedOver && self.incident.attempts == 0;
+        let anew = is_untreated && lacked && is_new && is_own;
+        if anew {
+            self.incident.status = IncidentStatus::Open;
+            self.incident.closed_at = None;
+            self.look_at = Some(anomaly.time);
+        }
+        anew
+    }
+
     pub(super) fn supersede(&mut self, why: &str, now: Timestamp) {
         if let Some(plan) = self.plan.as_mut().filter(|plan| !plan.status.is_final()) {
             plan.status = PlanStatus::Superseded;

@@ -1,7 +1,7 @@
 //! From the trouble to its end, as each mode has it.
 
 use kubewise_core::action::{ActionStatus, Direction};
-use kubewise_core::anomaly::{AnomalyStatus, RemediationStatus};
+use kubewise_core::anomaly::{AnomalyStatus, Reason, RemediationStatus};
 use kubewise_core::id::PlanId;
 use kubewise_core::incident::{Chapter, IncidentStatus};
 use kubewise_core::plan::{Mode, PlanStatus};
@@ -112,6 +112,27 @@ fn a_rejected_plan_is_handed_over() {
     assert_eq!(scene.plans()[0].decision.as_deref(), Some("the fix is on its way"));
     assert_eq!(scene.changes(), []);
     assert_eq!(scene.store.journal(), []);
+}
+
+/// A pod without a node alone tells nothing that could be undone; that the rollout is stuck for it does.
+#[test]
+fn what_was_handed_over_is_undone_once_it_shows_that_its_revision_is_to_blame() {
+    let (mut scene, _run) = Scene::warm(Mode::Auto);
+    scene.change(Change::Edit {
+        object: cart(),
+        manager: "kubectl-edit".into(),
+        operations: vec![PatchOperation::Add {
+            path: "/spec/template/spec/nodeSelector".into(),
+            value: json!({ "disk": "of a kind that no node has" }),
+        }],
+    });
+    scene.until_status(IncidentStatus::HandedOver);
+    assert_eq!(scene.incident().reason, Reason::FailedScheduling);
+    assert_eq!(scene.changes(), []);
+
+    scene.until_status(IncidentStatus::Repaired);
+    assert_eq!(scene.changes().len(), 1, "one patch: {:?}", scene.changes());
+    assert_eq!(scene.actions()[0].action.name, "RolloutUndo");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn resume(stage: &Stage<'_>, installation: &Installation) -> Result<()> {
 }
 
 /// Every entry once; only what was sent without an answer may be sent again.
-fn check_journal(installation: &Installation, saga: &str) -> Result<()> {
+pub(super) fn check_journal(installation: &Installation, saga: &str) -> Result<()> {
     let options = kubewise_sqlite::Options { path: installation.store() };
     let store = Sqlite::open(&options)?;
     let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

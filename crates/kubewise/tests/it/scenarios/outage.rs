@@ -8,14 +8,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use super::crash::check_journal;
 use super::modes::as_account;
 use super::{address, kubeconfig, own_installation, with_own};
-use crate::installation::poll;
+use crate::installation::{END, poll};
 use crate::link::Link;
-use crate::stage::{PATIENCE, Stage, chapters, list, text, told};
+use crate::stage::{PATIENCE, REPAIR, Stage, chapters, list, text, told};
 
+/// Longer than from an incident to the act, and than the store's own patience.
+const STORELESS: Duration = Duration::from_secs(20);
 /// From the act until a repair is proven at the earliest: 30 s to the first verdict, 60 s to settle, and some more.
 const WOULD_BE_PROVEN: Duration = Duration::from_secs(105);
 
@@ -39,6 +43,42 @@ pub(super) fn without_measurements_nothing_counts_as_repaired(stage: &Stage<'_>)
 
         prometheus.mend();
         stage.repaired(&web, "RolloutUndo").map(drop)
+    })
+}
+
+/// Held by another program, the store takes no entry: KubeWise can read what it did and note nothing.
+pub(super) fn without_a_journal_nothing_is_done(stage: &Stage<'_>) -> Result<()> {
+    let installation = own_installation(stage)?;
+    let process = installation.start()?;
+    let lock = || -> Result<Connection> {
+        let other = Connection::open(installation.store())?;
+        other.busy_timeout(PATIENCE)?;
+        other.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(other)
+    };
+    with_own(stage, &process, |stage| {
+        let web = stage.broken("web")?;
+        let held = lock()?;
+        stage.kubewise.await_log(&["incident opened", stage.namespace], REPAIR)?;
+        thread::sleep(STORELESS);
+        stage.untouched(&web, 2)?;
+        drop(held);
+
+        poll("the act once it can be noted", REPAIR, || {
+            Ok((stage.deployment(&web)?["metadata"]["generation"] == 3).then_some(()))
+        })?;
+        let held = lock()?;
+        thread::sleep(STORELESS);
+        drop(held);
+        poll("the store to be asked again", PATIENCE, || {
+            Ok((stage.kubewise.get("/api/v1/incidents")?.0 == 200).then_some(()))
+        })?;
+        stage.repaired(&web, "RolloutUndo")?;
+        ensure!(stage.deployment(&web)?["metadata"]["generation"] == 3, "not one undo");
+        let actions = stage.records("actions", &web)?;
+        let saga = actions.first().map(|action| text(&action["saga"])).context("no action")?;
+        ensure!(stage.kubewise.terminate(END)?.success(), "it does not end in order");
+        check_journal(&installation, &saga)
     })
 }
 
