@@ -1,12 +1,12 @@
 # `make` alone lists what there is. Everything a target needs it installs, or says what is missing.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test scenarios prove-guards check bench cluster eval
+.PHONY: help setup demo test scenarios prove-guards check bench cluster eval eval-planner
 
 CARGO_DENY := 0.20.2
 GUARDS_OUT := kubewise-kubernetes/guard-mutation,kubewise-remediation/guard-mutation,kubewise-runtime/guard-mutation,kubewise-sqlite/guard-mutation
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: ## install what the tests need: Debian packages and a real Kubernetes, built from pinned sources
 	@scripts/setup
@@ -35,6 +35,9 @@ check: ## format, lints, docs, walls of the house, licences
 
 eval: ## measure detection on labelled data; docs/evaluation.md holds the figures
 	scripts/eval
+
+eval-planner: ## let authors of every kind propose plans on simulated clusters, and count what was right
+	cargo test --package kubewise-runtime --test it planner_scoreboard -- --nocapture
 
 bench: ## measure speed and memory; docs/benchmarks.md holds the figures
 	scripts/bench

@@ -11,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
-use kubewise_core::port::{Control, Introspection, RecordStore};
+use kubewise_core::port::{Control, Inquiry, Introspection, RecordStore};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -31,6 +31,7 @@ const MAX_BODY: usize = 64 * 1024;
 pub struct Api {
     pub store: Arc<dyn RecordStore>,
     pub control: Arc<dyn Control>,
+    pub inquiry: Arc<dyn Inquiry>,
     pub introspection: Arc<dyn Introspection>,
     pub access: Access,
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::access::{Access, Guard};
 use crate::api::Api;
 use crate::problem::{ParameterError, Problem};
-use crate::{feedback, pause, plans, records, system};
+use crate::{feedback, inquiry, pause, plans, records, system};
 
 /// How a type describes itself.
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -95,6 +95,7 @@ pub(crate) fn all() -> Vec<Endpoint> {
     all.extend(plans::endpoints());
     all.extend(feedback::endpoints());
     all.extend(pause::endpoints());
+    all.extend(inquiry::endpoints());
     all
 }
 

@@ -8,6 +8,8 @@ mod api;
 mod endpoint;
 mod feedback;
 mod filter;
+mod inquiry;
+mod masked;
 mod openapi;
 mod pause;
 mod plans;

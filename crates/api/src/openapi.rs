@@ -124,7 +124,7 @@ fn meaning(status: u16) -> &'static str {
         401 => "The token is missing or wrong.",
         403 => "A token is needed, and none is configured.",
         404 => "There is no such record.",
-        409 => "The plan no longer waits.",
+        409 => "The plan no longer waits, or there is nothing to ask.",
         413 => "The body is too large.",
         415 => "The body is not JSON.",
         422 => "The body is not what is asked for.",

@@ -8,10 +8,12 @@ use kubewise_core::id::PlanId;
 use kubewise_core::plan::RemediationPlan;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::access::Guard;
 use crate::api::Api;
 use crate::endpoint::{Answer, Body, Endpoint, Parameter, Verb, schema_of};
+use crate::masked;
 use crate::problem::Problem;
 use crate::said::{LONGEST_REASON, name, said};
 
@@ -72,21 +74,21 @@ async fn approve(
     State(api): State<Api>,
     id: PlanPath,
     body: Result<Option<Json<Approval>>, JsonRejection>,
-) -> Result<Json<RemediationPlan>, Problem> {
+) -> Result<Json<Value>, Problem> {
     let Path(id) = id?;
     let Json(approval) = body?.unwrap_or_default();
     let by = name(approval.by)?;
-    Ok(Json(api.control.approve(&PlanId::from(id.as_str()), &by).await?))
+    masked::plan(&api.control.approve(&PlanId::from(id.as_str()), &by).await?).map(Json)
 }
 
 async fn reject(
     State(api): State<Api>,
     id: PlanPath,
     body: Result<Json<Refusal>, JsonRejection>,
-) -> Result<Json<RemediationPlan>, Problem> {
+) -> Result<Json<Value>, Problem> {
     let Path(id) = id?;
     let Json(refusal) = body?;
     let by = name(refusal.by)?;
     let reason = said("reason", &refusal.reason, LONGEST_REASON)?;
-    Ok(Json(api.control.reject(&PlanId::from(id.as_str()), &by, reason).await?))
+    masked::plan(&api.control.reject(&PlanId::from(id.as_str()), &by, reason).await?).map(Json)
 }

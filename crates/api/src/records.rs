@@ -9,12 +9,13 @@ use axum::http::Uri;
 use axum::routing::get;
 use kubewise_core::action::{ActionStatus, ExecutedActionRecord};
 use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
+use kubewise_core::author::{AuthorCall, CallOutcome};
 use kubewise_core::capture::{Capture, CaptureStatus};
 use kubewise_core::event::{EventRecord, EventType};
 use kubewise_core::feedback::{Feedback, Label};
 use kubewise_core::incident::{Incident, IncidentStatus};
 use kubewise_core::plan::{PlanStatus, RemediationPlan};
-use kubewise_core::record::{Record, RecordKind};
+use kubewise_core::record::RecordKind;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
@@ -23,6 +24,7 @@ use crate::access::Guard;
 use crate::api::Api;
 use crate::endpoint::{Answer, Endpoint, Parameter, Verb};
 use crate::filter;
+use crate::masked;
 use crate::problem::Problem;
 
 /// One page, newest first.
@@ -49,6 +51,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         collection::<Capture, CaptureStatus>(RecordKind::Capture, "captures", "Capture", "Captures"),
         collection::<EventRecord, EventType>(RecordKind::Event, "events", "Event", "Events"),
         collection::<Feedback, Label>(RecordKind::Feedback, "feedback", "Feedback", "Feedback"),
+        collection::<AuthorCall, CallOutcome>(RecordKind::Call, "calls", "Call", "Calls"),
     ]
     .into_iter()
     .flatten()
@@ -98,7 +101,7 @@ async fn list(api: &Api, collection: &Collection, uri: &Uri) -> Result<Json<List
     let now = || api.introspection.status().now;
     let query = filter::parse(uri, collection.kind, &collection.statuses, now)?;
     let page = api.store.find(&query).await?;
-    let items = page.records.iter().map(document).collect::<Result<_, _>>()?;
+    let items = page.records.iter().map(masked::record).collect::<Result<_, _>>()?;
     Ok(Json(List { items, next: page.next.map(|cursor| cursor.to_string()) }))
 }
 
@@ -109,11 +112,7 @@ async fn item(
 ) -> Result<Json<Value>, Problem> {
     let Path(id) = id?;
     let record = api.store.get(kind, &id).await?;
-    document(&record.ok_or_else(|| Problem::not_found(kind.as_str(), &id))?).map(Json)
-}
-
-fn document(record: &Record) -> Result<Value, Problem> {
-    record.to_document().map_err(|error| Problem::internal(format!("{}: {error}", record.index().id)))
+    masked::record(&record.ok_or_else(|| Problem::not_found(kind.as_str(), &id))?).map(Json)
 }
 
 /// The words of an enum without fields, as its schema has them: plain, or one by one with their descriptions.

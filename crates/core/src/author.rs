@@ -1,9 +1,15 @@
 //! What is asked of a plan's author, and what it answers. Both are text: what a model writes is a proposal, which is
 //! read, checked and held to policy like everything else.
 
+mod call;
+mod inquiry;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use call::{AuthorCall, CallOutcome, Purpose};
+pub use inquiry::{Cap, Caps, Explanation, IncidentSpent, Prices, Question, Spending, Spent, Trial};
 
 /// All that an author gets to see. It is what leaves the process: nothing is added on the way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +27,21 @@ pub struct Prompt {
     pub refused: Option<RefusedAnswer>,
     /// The longest answer that is paid for.
     pub max_answer_tokens: u32,
+}
+
+impl Prompt {
+    /// About the most that it may be charged with, before anybody has counted: three bytes a token is less than
+    /// tokenizers make of English and JSON.
+    pub fn estimate(&self) -> Usage {
+        const BYTES_A_TOKEN: u64 = 3;
+        let schema = self.schema.as_ref().map_or(0, |schema| schema.to_string().len());
+        let refused = self.refused.as_ref().map_or(0, |one| one.answer.len() + one.objection.len());
+        let bytes = (self.instructions.len() + self.case.len() + schema + refused) as u64;
+        Usage {
+            input_tokens: bytes.div_ceil(BYTES_A_TOKEN),
+            output_tokens: u64::from(self.max_answer_tokens),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,4 +76,10 @@ pub struct Usage {
     pub input_tokens: u64,
     /// Thinking included.
     pub output_tokens: u64,
+}
+
+impl Usage {
+    pub fn tokens(self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
 }

@@ -57,6 +57,8 @@ ids! {
     EventId "e-";
     /// From incident and the time of saying.
     FeedbackId "f-";
+    /// From incident, purpose, attempt and the time of asking.
+    CallId "c-";
 }
 
 /// 12 characters of base 32 (60 bits): with a million records a clash has a chance below one in two million. Whoever

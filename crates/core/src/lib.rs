@@ -21,6 +21,7 @@ pub mod incident;
 pub mod journal;
 mod mentions;
 pub mod metric;
+pub mod money;
 pub mod object;
 pub mod pause;
 pub mod period;

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 
-use crate::author::{Answer, Prompt};
+use crate::author::{Answer, Explanation, Prompt, Question, Spending, Trial};
 use crate::autonomy::AutonomyReport;
 use crate::document::Document;
 use crate::event::{EventRecord, EventType};
@@ -192,6 +192,24 @@ pub trait Control: Send + Sync {
 
     /// Takes the pause back. `Rejected(Conflict)` if there is none.
     async fn resume(&self, by: &str) -> Result<Pause, Failure>;
+}
+
+/// What people can ask about plans and their author; implemented by the runtime, used by the API. Changes nothing but
+/// the account of what the author costs.
+#[async_trait]
+pub trait Inquiry: Send + Sync {
+    /// What was sent to the author about a plan or an incident, by the id of either; or what would be, if nothing was.
+    /// `Rejected(NotFound)`, or `Rejected(Conflict)` if the author could add nothing to what is known.
+    async fn prompt(&self, id: &str) -> Result<Question, Failure>;
+
+    /// Tells an incident to a person. With `ask` by the author, if there is one and no cap is reached; else by what it
+    /// told before, or a template.
+    async fn explain(&self, incident: &IncidentId, ask: bool) -> Result<Explanation, Failure>;
+
+    /// What would be planned now. Nothing is kept or done, and the author is not asked: what it answered before counts.
+    async fn try_plan(&self, incident: &IncidentId) -> Result<Trial, Failure>;
+
+    fn spending(&self) -> Spending;
 }
 
 /// What the runtime tells about itself; used by the API.

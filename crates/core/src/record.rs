@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::action::ExecutedActionRecord;
 use crate::anomaly::AnomalyRecord;
+use crate::author::AuthorCall;
 use crate::capture::Capture;
 use crate::event::EventRecord;
 use crate::feedback::{Feedback, OURSELVES};
@@ -100,6 +101,8 @@ pub enum Record {
     Feedback(Feedback),
     /// A person's word that nothing shall be begun.
     Pause(Pause),
+    /// A question to a plan's author.
+    Call(AuthorCall),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -115,10 +118,11 @@ pub enum RecordKind {
     Service,
     Feedback,
     Pause,
+    Call,
 }
 
 impl RecordKind {
-    pub const ALL: [RecordKind; 10] = [
+    pub const ALL: [RecordKind; 11] = [
         RecordKind::Event,
         RecordKind::Anomaly,
         RecordKind::Incident,
@@ -129,6 +133,7 @@ impl RecordKind {
         RecordKind::Service,
         RecordKind::Feedback,
         RecordKind::Pause,
+        RecordKind::Call,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -143,6 +148,7 @@ impl RecordKind {
             RecordKind::Service => "service",
             RecordKind::Feedback => "feedback",
             RecordKind::Pause => "pause",
+            RecordKind::Call => "call",
         }
     }
 }
@@ -255,6 +261,15 @@ impl Record {
                 incident: None,
                 closed: !pause.in_force(),
             },
+            Record::Call(call) => Index {
+                kind: RecordKind::Call,
+                id: call.id.to_string(),
+                time: call.asked_at,
+                workload: Some(call.workload.clone()),
+                status: Some(call.outcome.to_string()),
+                incident: Some(call.incident.to_string()),
+                closed: call.ended_at.is_some(),
+            },
         }
     }
 
@@ -270,6 +285,7 @@ impl Record {
             Record::Service(serving) => serde_json::to_value(serving),
             Record::Feedback(feedback) => serde_json::to_value(feedback),
             Record::Pause(pause) => serde_json::to_value(pause),
+            Record::Call(call) => serde_json::to_value(call),
         }
     }
 
@@ -285,6 +301,7 @@ impl Record {
             RecordKind::Service => Record::Service(serde_json::from_str(document)?),
             RecordKind::Feedback => Record::Feedback(serde_json::from_str(document)?),
             RecordKind::Pause => Record::Pause(serde_json::from_str(document)?),
+            RecordKind::Call => Record::Call(serde_json::from_str(document)?),
         })
     }
 }

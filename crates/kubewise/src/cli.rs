@@ -29,8 +29,14 @@ pub(crate) enum Command {
     Incidents(RecordArgs),
     /// List anomalies
     Anomalies(RecordArgs),
-    /// List plans
-    Plans(RecordArgs),
+    /// List plans, or show what the author was asked with `plans prompt ID`
+    Plans(PlansArgs),
+    /// Tell what would be planned for an incident now
+    Plan(PlanArgs),
+    /// Tell an incident to a person: by the model, if there is one, else from a template
+    Explain(ExplainArgs),
+    /// Show what the model has cost, and the caps
+    Spend(ClientArgs),
     /// List executed actions
     Actions(RecordArgs),
     /// List Kubernetes Events that were seen
@@ -207,6 +213,12 @@ pub(crate) struct RecordArgs {
     #[command(subcommand)]
     pub(crate) show: Option<RecordCommand>,
     #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
     pub(crate) client: ClientArgs,
     /// Only of this namespace
     #[arg(short, long)]
@@ -236,6 +248,51 @@ pub(crate) enum RecordCommand {
         #[command(flatten)]
         client: ClientArgs,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct PlansArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<PlansCommand>,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlansCommand {
+    /// Show one, whole
+    Show {
+        id: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Show exactly what was sent to the author, or would be
+    Prompt {
+        /// The id of a plan or an incident
+        id: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The incident's id
+    pub(crate) incident: String,
+    /// Keep and do nothing; the only way to ask, since `kubewise run` makes the plans
+    #[arg(long, required = true)]
+    dry_run: bool,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The incident's id
+    pub(crate) incident: String,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -10,14 +10,16 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cli::{
-    ApproveArgs, ClientArgs, FeedbackArgs, FeedbackLabel, Format, PauseArgs, RecordArgs, RecordCommand,
-    RejectArgs, SuppressionArgs, SuppressionCommand,
+    ApproveArgs, ClientArgs, ExplainArgs, FeedbackArgs, FeedbackLabel, Format, ListArgs, PauseArgs, PlanArgs,
+    PlansArgs, PlansCommand, RecordArgs, RecordCommand, RejectArgs, SuppressionArgs, SuppressionCommand,
 };
 use crate::exit::{Ended, Exit};
 use crate::terminal::say;
 
 /// People wait at the terminal: longer than this is as good as no answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// Where a model is asked: as long as the API itself waits, and a little for the way.
+const PATIENCE: Duration = Duration::from_secs(35);
 
 pub(crate) async fn status(args: &ClientArgs) -> Result<()> {
     let status = Api::new(args)?.get("/api/v1/status", &[]).await?;
@@ -31,15 +33,35 @@ pub(crate) async fn autonomy(args: &ClientArgs) -> Result<()> {
 
 /// Lists records of a collection, or shows one.
 pub(crate) async fn records(collection: &'static str, args: &RecordArgs) -> Result<()> {
-    if let Some(RecordCommand::Show { id, client }) = &args.show {
-        let api = Api::new(client)?;
-        let mut record = api.get(&format!("/api/v1/{collection}/{id}"), &[]).await?;
-        if collection == "incidents" {
-            let captures = api.get("/api/v1/captures", &[("incident", id.as_str())]).await?;
-            record["captures"] = captures["items"].clone();
-        }
-        return print(client.output, &record, |record| table::one(collection, record));
+    match &args.show {
+        Some(RecordCommand::Show { id, client }) => show(collection, id, client).await,
+        None => list(collection, &args.list).await,
     }
+}
+
+/// Lists plans, shows one, or shows what the author was asked.
+pub(crate) async fn plans(args: &PlansArgs) -> Result<()> {
+    match &args.command {
+        Some(PlansCommand::Show { id, client }) => show("plans", id, client).await,
+        Some(PlansCommand::Prompt { id, client }) => {
+            let question = Api::new(client)?.get(&format!("/api/v1/plans/{id}/prompt"), &[]).await?;
+            print(client.output, &question, table::question)
+        }
+        None => list("plans", &args.list).await,
+    }
+}
+
+async fn show(collection: &'static str, id: &str, client: &ClientArgs) -> Result<()> {
+    let api = Api::new(client)?;
+    let mut record = api.get(&format!("/api/v1/{collection}/{id}"), &[]).await?;
+    if collection == "incidents" {
+        let captures = api.get("/api/v1/captures", &[("incident", id)]).await?;
+        record["captures"] = captures["items"].clone();
+    }
+    print(client.output, &record, |record| table::one(collection, record))
+}
+
+async fn list(collection: &'static str, args: &ListArgs) -> Result<()> {
     let limit = args.limit.to_string();
     let filters = [
         ("namespace", args.namespace.as_deref()),
@@ -53,6 +75,30 @@ pub(crate) async fn records(collection: &'static str, args: &RecordArgs) -> Resu
         filters.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
     let page = Api::new(&args.client)?.get(&format!("/api/v1/{collection}"), &query).await?;
     print(args.client.output, &page, |page| table::list(collection, page))
+}
+
+pub(crate) async fn try_plan(args: &PlanArgs) -> Result<()> {
+    let trial =
+        Api::new(&args.client)?.get(&format!("/api/v1/incidents/{}/plan", args.incident), &[]).await?;
+    print(args.client.output, &trial, table::trial)
+}
+
+/// By the model only with the token: whoever may not change anything may not spend anything either.
+pub(crate) async fn explain(args: &ExplainArgs) -> Result<()> {
+    let api = Api::new(&args.client)?;
+    let path = format!("/api/v1/incidents/{}/explanation", args.incident);
+    let request = if api.token.is_some() {
+        api.request(Method::POST, &path).timeout(PATIENCE)
+    } else {
+        api.request(Method::GET, &path)
+    };
+    let explanation = api.send(request).await?;
+    print(args.client.output, &explanation, table::explanation)
+}
+
+pub(crate) async fn spend(args: &ClientArgs) -> Result<()> {
+    let spending = Api::new(args)?.get("/api/v1/spending", &[]).await?;
+    print(args.output, &spending, table::spending)
 }
 
 pub(crate) async fn approve(args: &ApproveArgs) -> Result<()> {

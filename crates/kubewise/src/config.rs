@@ -3,6 +3,7 @@
 //! Each layer is parsed with the places of its values and held against the schema before anything is merged, so
 //! that all faults are told at once, with file, line, key and what would be right.
 
+mod author;
 mod fault;
 mod schema;
 mod tree;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use author::AuthorSettings;
 pub(crate) use fault::{Fault, Faults, Origin};
 use schema::Schema;
 use tree::{Node, Tree, merge};
@@ -59,6 +61,8 @@ pub(crate) struct Settings {
     pub(crate) policy: kubewise_remediation::policy::Options,
     #[serde(default)]
     pub(crate) playbooks: PlaybookOptions,
+    #[serde(default)]
+    pub(crate) author: AuthorSettings,
     #[serde(default)]
     pub(crate) runtime: kubewise_runtime::Options,
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use kubewise_core::Period;
 use kubewise_core::plan::Mode;
-use kubewise_core::port::{Clock, Journal, RecordStore};
+use kubewise_core::port::{Clock, Journal, PlanAuthor, RecordStore};
+use kubewise_llm::LanguageModel;
 use kubewise_prometheus::Prometheus;
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_replay::{Bystander, Replay};
 use kubewise_runtime::{
-    Guard, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, Handle, Ports, Setup, SystemClock,
-    Telemetry,
+    AuthorOptions, Guard, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore,
+    Handle, Ports, Setup, SystemClock, Telemetry,
 };
 use kubewise_sim::{MemoryStore, World};
 use kubewise_sqlite::Sqlite;
@@ -47,6 +48,13 @@ pub(crate) fn production(
     let journal: Arc<dyn Journal> = Arc::new(GuardedJournal(store.clone(), to_store.clone()));
     #[cfg(debug_assertions)]
     let journal = crate::crash_points::around(journal);
+    let mut guards = vec![to_prometheus.clone(), to_kubernetes.clone(), to_store.clone()];
+    let model = LanguageModel::new(&settings.author.model_options()).map_err(usage)?;
+    let author = model.map(|model| -> Arc<dyn PlanAuthor> {
+        let to_author = guard("author");
+        guards.push(to_author.clone());
+        Arc::new(GuardedAuthor(Arc::new(model), to_author, settings.author.deadline))
+    });
     let ports = Ports {
         clock,
         metrics: Arc::new(GuardedMetrics(prometheus, to_prometheus.clone())),
@@ -55,13 +63,15 @@ pub(crate) fn production(
         actor: cluster,
         notifier: kubernetes.clone(),
         leadership: kubernetes,
+        author,
         store: Arc::new(GuardedStore(store, to_store.clone())),
         journal,
-        guards: vec![to_prometheus, to_kubernetes, to_store],
+        guards,
     };
     let setup = Setup {
         catalogue: settings.catalogue.queries(),
         retention: settings.store.retention,
+        author: settings.author.asking(),
         own_namespace: std::fs::read_to_string(OWN_NAMESPACE).ok().map(|name| name.trim().to_owned()),
         options: settings.runtime,
         policy: settings.policy,
@@ -96,6 +106,7 @@ pub(crate) fn simulated(
         actor: cluster,
         notifier: process.clone(),
         leadership: process.clone(),
+        author: None,
         store: Arc::new(GuardedStore(process.clone(), to_store.clone())),
         journal: Arc::new(GuardedJournal(process, to_store.clone())),
         guards: vec![to_prometheus, to_kubernetes, to_store],
@@ -104,6 +115,7 @@ pub(crate) fn simulated(
         catalogue: settings.catalogue.queries(),
         retention: settings.store.retention,
         own_namespace: None,
+        author: AuthorOptions::default(),
         options: settings.runtime,
         policy: settings.policy,
         detector: settings.detector,
@@ -133,6 +145,7 @@ pub(crate) fn replayed(
         actor: bystander.clone(),
         notifier: bystander.clone(),
         leadership: bystander,
+        author: None,
         store: store.clone(),
         journal: store,
         guards: Vec::new(),
@@ -142,6 +155,7 @@ pub(crate) fn replayed(
         // What was noticed at the beginning is reported at the end.
         retention: Period::from(std::time::Duration::MAX),
         own_namespace: None,
+        author: AuthorOptions::default(),
         playbooks: playbooks::load(settings.playbooks.directory.as_deref())?,
         options: settings.runtime,
         policy: settings.policy,
@@ -160,7 +174,13 @@ pub(crate) fn api(
 ) -> Result<kubewise_api::Api> {
     let handle = Arc::new(handle.clone());
     let access = options.access().map_err(usage)?;
-    Ok(kubewise_api::Api { store, control: handle.clone(), introspection: handle, access })
+    Ok(kubewise_api::Api {
+        store,
+        control: handle.clone(),
+        inquiry: handle.clone(),
+        introspection: handle,
+        access,
+    })
 }
 
 fn sqlite(settings: &Settings) -> Result<kubewise_sqlite::Options> {

@@ -131,7 +131,11 @@ fn teach(shared: &Shared, feedback: Feedback, anomalies: Vec<AnomalyRecord>) -> 
     })
 }
 
-async fn stored(ports: &Ports, id: &IncidentId) -> Result<(Incident, Vec<AnomalyRecord>), Failure> {
+/// An incident of the store with its anomalies.
+pub(crate) async fn stored(
+    ports: &Ports,
+    id: &IncidentId,
+) -> Result<(Incident, Vec<AnomalyRecord>), Failure> {
     match ports.store.get(RecordKind::Incident, id.as_str()).await? {
         Some(Record::Incident(incident)) => {
             let anomalies = anomalies(ports, &incident.anomalies).await?;

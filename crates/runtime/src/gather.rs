@@ -2,9 +2,11 @@
 
 use futures::future::try_join_all;
 use kubewise_core::action::ExecutedActionRecord;
+use kubewise_core::anomaly::AnomalyRecord;
 use kubewise_core::document::Document;
 use kubewise_core::event::EventRecord;
 use kubewise_core::id::IncidentId;
+use kubewise_core::incident::Incident;
 use kubewise_core::plan::Indicators;
 use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
@@ -29,7 +31,18 @@ pub(crate) async fn evidence(
     logs: bool,
 ) -> Result<Option<Evidence>, Failure> {
     let Some(entry) = shared.incidents.get(id) else { return Ok(None) };
-    let workload = entry.incident.workload.clone();
+    let anomalies = entry.anomalies.into_values().collect();
+    evidence_of(shared, entry.incident, anomalies, logs).await.map(Some)
+}
+
+/// The same about an incident that need not be open any more.
+pub(crate) async fn evidence_of(
+    shared: &Shared,
+    incident: Incident,
+    mut anomalies: Vec<AnomalyRecord>,
+    logs: bool,
+) -> Result<Evidence, Failure> {
+    let workload = incident.workload.clone();
     let reader = &shared.ports.reader;
     let document = reader.get(&workload).await?;
     let lists = evidence::lists(&workload);
@@ -42,9 +55,8 @@ pub(crate) async fn evidence(
     // Room on nodes is judged only if everything that takes room is known.
     let all_pods = reader.list(&Kind::Pod, None).await.ok();
     // Those of dependants tell nothing about the root; what is planned is for the root alone.
-    let own = entry.anomalies.into_values().filter(|anomaly| anomaly.workload == workload);
-    let anomalies = own.collect();
-    let mut evidence = Evidence::assemble(entry.incident, anomalies, document, documents, shared.clock.now());
+    anomalies.retain(|anomaly| anomaly.workload == workload);
+    let mut evidence = Evidence::assemble(incident, anomalies, document, documents, shared.clock.now());
     evidence.all_pods = all_pods;
     evidence.events = events(shared, &workload).await?;
     evidence.healthy = revisions(shared, &workload).await?;
@@ -60,7 +72,7 @@ pub(crate) async fn evidence(
             }
         }
     }
-    Ok(Some(evidence))
+    Ok(evidence)
 }
 
 /// The guarded indicators of a workload now.
@@ -131,7 +143,10 @@ async fn serving(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ServingSer
         .collect())
 }
 
-async fn actions(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ExecutedActionRecord>, Failure> {
+pub(crate) async fn actions(
+    shared: &Shared,
+    workload: &ObjectRef,
+) -> Result<Vec<ExecutedActionRecord>, Failure> {
     let records = records(shared, RecordKind::Action, workload).await?;
     Ok(records
         .into_iter()

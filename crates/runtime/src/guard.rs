@@ -7,13 +7,16 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use kubewise_core::author::{Answer, Prompt};
 use kubewise_core::document::Document;
 use kubewise_core::failure::{Failure, Rejection};
 use kubewise_core::health::{BreakerState, ComponentHealth, HealthStatus};
 use kubewise_core::id::SagaId;
 use kubewise_core::journal::JournalEntry;
 use kubewise_core::metric::{MetricAnswer, MetricQuery};
-use kubewise_core::port::{Clock, ClusterActor, ClusterReader, Journal, MetricSource, RecordStore};
+use kubewise_core::port::{
+    Clock, ClusterActor, ClusterReader, Journal, MetricSource, PlanAuthor, RecordStore,
+};
 use kubewise_core::record::{Page, Record, RecordKind, RecordQuery};
 use kubewise_core::request::{ClusterRequest, Performed};
 use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
@@ -300,5 +303,36 @@ impl<P: Journal + ?Sized> Journal for GuardedJournal<P> {
 
     async fn read(&self, saga: &SagaId) -> Result<Vec<JournalEntry>, Failure> {
         self.1.retrying(|| self.0.read(saga)).await
+    }
+}
+
+/// An author with breaker. A question is sent again only if the provider asks to wait, which says that it surely was not
+/// taken, and only if that wait ends within the given period, after which nobody waits for the answer any more.
+#[derive(Debug)]
+pub struct GuardedAuthor<P: ?Sized>(pub Arc<P>, pub Guard, pub Period);
+
+#[async_trait]
+impl<P: PlanAuthor + ?Sized> PlanAuthor for GuardedAuthor<P> {
+    async fn answer(&self, prompt: &Prompt) -> Result<Answer, Failure> {
+        let GuardedAuthor(author, guard, patience) = self;
+        let clock = &guard.inner.clock;
+        let until = patience.after(clock.now());
+        let mut attempt = 1;
+        loop {
+            let answered = guard.once(author.answer(prompt)).await;
+            let Err(Failure::RateLimited { retry_after: Some(wait), .. }) = &answered else {
+                return answered;
+            };
+            let again = Period::from(*wait).after(clock.now());
+            if again >= until || attempt >= guard.inner.retry.attempts {
+                return answered;
+            }
+            attempt += 1;
+            clock.sleep_until(again).await;
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
     }
 }

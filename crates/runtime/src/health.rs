@@ -15,6 +15,9 @@ use crate::guard::Guard;
 /// A detector that was not heard of for this long is not at work.
 const DETECTOR_SILENT: Period = Period::from_secs(30);
 
+/// The name of the guard around the author.
+const AUTHOR: &str = "author";
+
 #[derive(Debug)]
 pub(crate) struct Health {
     dependencies: Vec<Guard>,
@@ -139,7 +142,12 @@ impl Health {
         {
             *kubernetes = ComponentHealth { breaker: kubernetes.breaker, ..components["watch"].clone() };
         }
-        let worst = components.values().chain(dependencies.values()).map(|one| one.status).max();
+        // The author is asked when there is an incident; until then nothing is known of it, and nothing is missing.
+        let needed = dependencies
+            .iter()
+            .filter(|(name, one)| *name != AUTHOR || one.status != HealthStatus::Unknown)
+            .map(|(_, one)| one);
+        let worst = components.values().chain(needed).map(|one| one.status).max();
         let mut status = worst.unwrap_or(HealthStatus::Unknown);
         // A missing dependency leaves KubeWise at work on what it has.
         if status == HealthStatus::Unhealthy

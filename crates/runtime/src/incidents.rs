@@ -16,6 +16,7 @@ use kubewise_core::plan::{PlanStatus, RemediationPlan};
 use kubewise_core::record::Record;
 use kubewise_core::{ObjectRef, Period, Timestamp};
 use kubewise_detector::Change;
+use kubewise_remediation::author::redact;
 use kubewise_remediation::planner::Decision;
 use kubewise_remediation::saga::Report;
 use tokio::sync::Notify;
@@ -92,7 +93,10 @@ impl Incidents {
     /// Takes in what the detector says.
     pub(crate) fn apply(&self, change: Change, now: Timestamp) {
         match change {
-            Change::Event(event) => self.outbox.put(Record::Event(*event)),
+            Change::Event(mut event) => {
+                event.message = redact(&event.message).into();
+                self.outbox.put(Record::Event(*event));
+            }
             Change::Healthy(revision) => {
                 tracing::debug!(workload = %revision.workload, template = revision.template, "revision seen healthy");
                 self.outbox.put(Record::Revision(*revision));
@@ -227,6 +231,11 @@ impl Incidents {
         if let Some(entry) = self.lock().get_mut(id) {
             entry.look_at = Some(at);
         }
+    }
+
+    /// Tells something once.
+    pub(crate) fn tell(&self, id: &IncidentId, chapter: Chapter, text: &str, now: Timestamp) {
+        self.change(id, |entry| entry.tell_once(now, chapter, text));
     }
 
     /// Takes in what the planner decided. Returns the plan if it is a new one.

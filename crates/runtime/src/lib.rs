@@ -4,6 +4,7 @@
 //! so that `run` spawns them on tokio and the simulation on its own executor in virtual time: one pipeline.
 //! No other time is used than the [`Clock`](kubewise_core::port::Clock) port.
 
+mod author;
 mod breaker;
 mod capture;
 mod clock;
@@ -15,6 +16,7 @@ mod gather;
 mod guard;
 mod health;
 mod incidents;
+mod inquiry;
 mod leader;
 mod options;
 mod outbox;
@@ -28,9 +30,12 @@ mod telemetry;
 
 pub use breaker::{Breaker, BreakerOptions};
 pub use clock::SystemClock;
-pub use guard::{Guard, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, RetryOptions};
+pub use guard::{
+    Guard, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, RetryOptions,
+};
 pub use options::{
-    BatchOptions, CollectOptions, Options, QueueOptions, ResilienceOptions, ShutdownOptions, WorkerOptions,
+    AuthorOptions, BatchOptions, CollectOptions, Options, QueueOptions, ResilienceOptions, ShutdownOptions,
+    WorkerOptions,
 };
 pub use runtime::{Handle, Loop, Ports, Runtime, Setup};
 pub use telemetry::Telemetry;

@@ -1,6 +1,8 @@
 //! What can be configured of the loops.
 
 use kubewise_core::Period;
+use kubewise_core::author::{Caps, Prices, Usage};
+use kubewise_remediation::author;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -110,6 +112,40 @@ impl Default for ShutdownOptions {
             plan: Period::from_secs(3),
             execute: Period::from_secs(12),
             save: Period::from_secs(5),
+        }
+    }
+}
+
+/// How the author of plans is asked. Beside [`Options`], since people set it where they name the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AuthorOptions {
+    /// From the question to the plan; then the playbooks decide alone.
+    pub deadline: Period,
+    /// Questions on their way at one time.
+    pub concurrency: usize,
+    pub prompt: author::Options,
+    pub prices: Prices,
+    pub caps: Caps,
+}
+
+impl Default for AuthorOptions {
+    fn default() -> Self {
+        AuthorOptions {
+            deadline: Period::from_secs(30),
+            concurrency: 2,
+            prompt: author::Options::default(),
+            prices: Prices::default(),
+            caps: Caps::default(),
+        }
+    }
+}
+
+impl AuthorOptions {
+    /// What a call may be charged with at most.
+    pub(crate) fn largest(&self) -> Usage {
+        Usage {
+            input_tokens: self.prompt.prompt_tokens.into(),
+            output_tokens: self.prompt.answer_tokens.into(),
         }
     }
 }

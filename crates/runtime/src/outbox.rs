@@ -40,6 +40,11 @@ impl Outbox {
         self.filled.notify_one();
     }
 
+    /// The newest state of a record that is not saved yet.
+    pub(crate) fn waiting(&self, kind: RecordKind, id: &str) -> Option<Record> {
+        self.lock().get(&(kind, id.to_owned())).cloned()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.lock().len()
     }

@@ -1,5 +1,6 @@
 //! The planning loop. A wake or the timer makes it read the open incidents: restart, timer and wake share one
-//! path.
+//! path. Where a plan is to be made, the [`author`] is consulted first; a round that waits for it is put off, and holds
+//! up no other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,12 +9,16 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kubewise_core::event::EventType;
 use kubewise_core::guard::Guard;
-use kubewise_core::id::IncidentId;
-use kubewise_core::plan::{Mode, PlanStatus, RemediationPlan};
+use kubewise_core::id::{CallId, IncidentId};
+use kubewise_core::incident::Chapter;
+use kubewise_core::plan::{Author, Mode, PlanStatus, RemediationPlan};
 use kubewise_core::port::Notice;
 use kubewise_core::{Period, Timestamp};
-use kubewise_remediation::planner;
+use kubewise_remediation::evidence::Evidence;
+use kubewise_remediation::planner::{self, Decision};
+use kubewise_remediation::policy::Surroundings;
 
+use crate::author::{self, Consulted};
 use crate::gather;
 use crate::runtime::Shared;
 use crate::shutdown::Phase;
@@ -58,11 +63,49 @@ async fn plan(shared: Arc<Shared>, id: IncidentId) -> IncidentId {
     };
     let now = shared.clock.now();
     let surroundings = gather::surroundings(&shared, &evidence.incident.workload);
-    let decision = planner::plan(&evidence, &shared.playbooks, &shared.policy, &surroundings, now);
+    let Some((decision, call)) = decide(&shared, &evidence, &surroundings, now) else { return id };
     if let Some(made) = shared.incidents.decided(&id, decision, now) {
+        if let (Author::Model { .. }, Some(call)) = (&made.author, &call) {
+            author::note_plan(&shared, call, &made.id).await;
+        }
         announce(&shared, &made).await;
     }
     id
+}
+
+/// The planner's decision, and the call whose answer was held against it; `None` if the author is being asked. Only if
+/// there is something to decide is the author consulted, so that nobody pays while nothing may be done.
+fn decide(
+    shared: &Shared,
+    evidence: &Evidence,
+    surroundings: &Surroundings,
+    now: Timestamp,
+) -> Option<(Decision, Option<CallId>)> {
+    let (playbooks, policy) = (&shared.playbooks, &shared.policy);
+    let decision = planner::plan(evidence, playbooks, policy, surroundings, now);
+    if !matches!(decision, Decision::Plan { .. }) {
+        return Some((decision, None));
+    }
+    let incident = &evidence.incident.id;
+    match author::consult(shared, evidence, surroundings, now) {
+        Consulted::Proposal { proposal, call, author } => {
+            let (proposal, author) = (&*proposal, author.as_str());
+            let proposed =
+                planner::plan_proposed(evidence, playbooks, policy, surroundings, proposal, author, now);
+            Some((proposed, Some(call)))
+        }
+        Consulted::Wait(until) => {
+            shared.incidents.look_again(incident, until);
+            None
+        }
+        Consulted::Nothing(silence) => {
+            if let Some(silence) = silence {
+                let text = format!("{silence}; the playbooks decide");
+                shared.incidents.tell(incident, Chapter::Plan, &text, now);
+            }
+            Some((decision, None))
+        }
+    }
 }
 
 /// Tells on the object what is proposed or handed over. Observing tells nothing: it writes nothing.

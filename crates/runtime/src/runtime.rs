@@ -17,7 +17,7 @@ use kubewise_core::pause::Pause;
 use kubewise_core::plan::RemediationPlan;
 use kubewise_core::port::{
     Clock, ClusterActor, ClusterReader, Control, EventSource, Introspection, Journal, Leadership,
-    MetricSource, Notifier, RecordStore,
+    MetricSource, Notifier, PlanAuthor, RecordStore,
 };
 use kubewise_core::record::{Record, RecordKind, RecordQuery};
 use kubewise_core::service::ServingService;
@@ -27,18 +27,19 @@ use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy;
 use tokio::sync::mpsc;
 
+use crate::author::Correspondence;
 use crate::guard::Guard;
 use crate::health::Health;
 use crate::incidents::Incidents;
 use crate::leader::Leader;
-use crate::options::Options;
+use crate::options::{AuthorOptions, Options};
 use crate::outbox::Outbox;
 use crate::pause::Pauses;
 use crate::queue::SampleQueue;
 use crate::recent::Recent;
 use crate::shutdown::Phases;
 use crate::telemetry::Telemetry;
-use crate::{collect, detect, execute, feedback, gather, plan};
+use crate::{author, collect, detect, execute, feedback, gather, plan};
 
 /// Between removals of what is older than the retention.
 const PURGE_EVERY: Period = Period::from_mins(60);
@@ -56,6 +57,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     pub notifier: Arc<dyn Notifier>,
     pub leadership: Arc<dyn Leadership>,
+    /// A language model, if there is one.
+    pub author: Option<Arc<dyn PlanAuthor>>,
     /// The guards around the ports above, for health.
     pub guards: Vec<Guard>,
 }
@@ -64,6 +67,7 @@ pub struct Ports {
 #[derive(Debug)]
 pub struct Setup {
     pub options: Options,
+    pub author: AuthorOptions,
     pub policy: policy::Options,
     pub playbooks: Playbooks,
     pub catalogue: Vec<MetricQuery>,
@@ -94,6 +98,7 @@ pub(crate) struct Shared {
     pub(crate) recent: Recent,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) incidents: Incidents,
+    pub(crate) correspondence: Correspondence,
     pub(crate) leader: Leader,
     /// To the detector.
     pub(crate) lessons: mpsc::Sender<Observation>,
@@ -155,7 +160,7 @@ pub struct Runtime {
 /// To look at a running runtime, decide about plans, and end it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Runtime {
@@ -176,6 +181,8 @@ impl Runtime {
         let outbox = Arc::new(Outbox::new(setup.options.queues.records, telemetry.clone()));
         let incidents = Incidents::new(outbox.clone(), telemetry.clone(), setup.policy.max_attempts);
         incidents.restore(open.incidents, open.anomalies, open.plans, now);
+        let correspondence =
+            Correspondence::restored(&ports, setup.author, &outbox, telemetry.clone(), now).await?;
         let shared = Shared {
             health: Health::new(ports.guards.clone(), &setup.catalogue, now),
             samples: SampleQueue::new(setup.options.queues.samples),
@@ -184,6 +191,7 @@ impl Runtime {
             lessons: teacher,
             outbox,
             incidents,
+            correspondence,
             running: Mutex::default(),
             pauses: Pauses::restored(open.pause),
             phases: Phases::default(),
@@ -233,6 +241,7 @@ impl Runtime {
             ("watch", collect::watch(shared.clone(), source, to_detect, phases.collect.clone()).boxed()),
             ("detect", detect::run(shared.clone(), detector, inputs(watched), phases.detect.clone()).boxed()),
             ("plan", plan::run(shared.clone(), phases.plan.clone()).boxed()),
+            ("author", author::run(shared.clone(), phases.plan.clone()).boxed()),
             ("execute", execute::run(shared.clone(), phases.execute.clone()).boxed()),
             ("lead", leader.boxed()),
             ("purge", purge(shared, retention, phases.save.clone()).boxed()),
@@ -408,7 +417,8 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
                         | Record::Action(_)
                         | Record::Capture(_)
                         | Record::Revision(_)
-                        | Record::Feedback(_) => {}
+                        | Record::Feedback(_)
+                        | Record::Call(_) => {}
                     }
                 }
                 let Some(next) = page.next else { break };

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kubewise_core::Period;
 use kubewise_core::anomaly::Reason;
+use kubewise_core::author::{CallOutcome, Usage};
 use kubewise_core::failure::Failure;
 use kubewise_core::health::BreakerState;
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::Outcome;
+use kubewise_core::money::Money;
 use kubewise_core::plan::PlanStatus;
 use kubewise_detector::Stats;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -17,6 +19,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::author::Silence;
 
 /// Handles to all metrics; cheap to clone.
 #[derive(Clone, Debug)]
@@ -66,7 +70,18 @@ struct Action {
     result: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDirection {
+    direction: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCallOutcome {
+    outcome: &'static str,
+}
+
 type Ratio = Gauge<f64, AtomicU64>;
+type Sum = Counter<f64, AtomicU64>;
 
 #[derive(Debug)]
 struct Metrics {
@@ -92,6 +107,10 @@ struct Metrics {
     sagas: Family<ByOutcome, Counter>,
     sagas_running: Gauge,
     actions: Family<Action, Counter>,
+    author_calls: Family<ByCallOutcome, Counter>,
+    author_tokens: Family<ByDirection, Counter>,
+    author_cost: Sum,
+    author_silent: Family<ByReason, Counter>,
     records_saved: Counter,
     records_displaced: Counter,
     leading: Gauge,
@@ -167,6 +186,26 @@ impl Telemetry {
             sagas: register!("sagas", "Sagas by outcome", Family::default()),
             sagas_running: register!("sagas_running", "Sagas that run", Gauge::default()),
             actions: register!("actions", "Executed actions by result", Family::default()),
+            author_calls: register!(
+                "author_calls",
+                "Calls to the plans' author by outcome",
+                Family::default()
+            ),
+            author_tokens: register!(
+                "author_tokens",
+                "Tokens that the author was charged for, or may have been",
+                Family::default()
+            ),
+            author_cost: register!(
+                "author_cost",
+                "What these cost, in the currency of the configured prices",
+                Sum::default()
+            ),
+            author_silent: register!(
+                "author_silent",
+                "Questions that left the plan to the playbooks, by reason",
+                Family::default()
+            ),
             records_saved: register!("records_saved", "Records written to the store", Counter::default()),
             records_displaced: register!(
                 "records_displaced",
@@ -281,6 +320,19 @@ impl Telemetry {
     pub(crate) fn action(&self, action: &str, succeeded: bool) {
         let result = if succeeded { "success" } else { "failure" };
         self.metrics.actions.get_or_create(&Action { action: action.into(), result }).inc();
+    }
+
+    pub(crate) fn author_call(&self, outcome: CallOutcome, usage: Usage, cost: Money) {
+        let outcome = ByCallOutcome { outcome: outcome.as_str() };
+        self.metrics.author_calls.get_or_create(&outcome).inc();
+        for (direction, tokens) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
+            self.metrics.author_tokens.get_or_create(&ByDirection { direction }).inc_by(tokens);
+        }
+        self.metrics.author_cost.inc_by(cost.as_f64());
+    }
+
+    pub(crate) fn author_silent(&self, silence: &Silence) {
+        self.metrics.author_silent.get_or_create(&ByReason { reason: silence.reason() }).inc();
     }
 
     pub(crate) fn saved(&self, records: usize) {

@@ -46,13 +46,20 @@ async fn every_documented_operation_is_routed_and_every_promised_one_documented(
             .map(|path| format!("get {path}"))
             .into();
     promised.insert("get /api/v1/autonomy".into());
-    for collection in ["anomalies", "incidents", "plans", "actions", "captures", "events", "feedback"] {
+    for collection in
+        ["anomalies", "incidents", "plans", "actions", "captures", "events", "feedback", "calls"]
+    {
         promised.insert(format!("get /api/v1/{collection}"));
         promised.insert(format!("get /api/v1/{collection}/{{id}}"));
     }
     promised.extend(["approve", "reject"].map(|verb| format!("post /api/v1/plans/{{id}}/{verb}")));
     promised
         .extend(["incidents/{id}/feedback", "feedback/{id}/end"].map(|path| format!("post /api/v1/{path}")));
+    promised.extend(
+        ["plans/{id}/prompt", "incidents/{id}/explanation", "incidents/{id}/plan", "spending"]
+            .map(|path| format!("get /api/v1/{path}")),
+    );
+    promised.insert("post /api/v1/incidents/{id}/explanation".into());
     promised.extend(["pause", "resume"].map(|word| format!("post /api/v1/{word}")));
     assert_eq!(documented, promised);
 }

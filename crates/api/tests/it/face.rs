@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use kubewise_api::{Api, Options, router};
+use kubewise_core::author::{Caps, Explanation, Question, Spending, Spent, Trial};
 use kubewise_core::autonomy::AutonomyReport;
 use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{
@@ -16,7 +17,7 @@ use kubewise_core::health::{
 use kubewise_core::id::{FeedbackId, IncidentId, PlanId};
 use kubewise_core::pause::Pause;
 use kubewise_core::plan::{Mode, PlanStatus, RemediationPlan};
-use kubewise_core::port::{Control, Introspection, RecordStore};
+use kubewise_core::port::{Control, Inquiry, Introspection, RecordStore};
 use kubewise_core::record::{Cursor, Page, Record, RecordKind, RecordQuery};
 use kubewise_core::{Failure, Kind, ObjectRef, Rejection, Timestamp};
 use serde_json::{Value, json};
@@ -96,6 +97,7 @@ impl World {
         let router = router(Api {
             store: world.clone(),
             control: world.clone(),
+            inquiry: world.clone(),
             introspection: world.clone(),
             access: options.access().unwrap(),
         });
@@ -227,6 +229,42 @@ impl Control for World {
             });
         };
         Ok(Pause { ended_at: Some(at(60)), ended_by: Some(by.into()), ..pause })
+    }
+}
+
+#[async_trait]
+impl Inquiry for World {
+    async fn prompt(&self, id: &str) -> Result<Question, Failure> {
+        self.answer().await?;
+        let question = json!({
+            "incident": id, "author": "fake/one",
+            "prompt": { "instructions": "Help.", "case": "The cart crashes.", "maxAnswerTokens": 100 },
+        });
+        Ok(serde_json::from_value(question).unwrap())
+    }
+
+    async fn explain(&self, incident: &IncidentId, ask: bool) -> Result<Explanation, Failure> {
+        let (incident, text) = (incident.clone(), "The cart crashes.".into());
+        let (author, note) =
+            if ask { (Some("fake/one".into()), None) } else { (None, Some("not asked".into())) };
+        Ok(Explanation { incident, text, author, note })
+    }
+
+    async fn try_plan(&self, incident: &IncidentId) -> Result<Trial, Failure> {
+        if self.get(RecordKind::Incident, incident.as_str()).await?.is_none() {
+            return Err(Failure::Rejected {
+                reason: Rejection::NotFound,
+                message: "no such incident".into(),
+            });
+        }
+        let reason = Some("nothing fires any more".into());
+        let (incident, author) = (incident.clone(), "no author is configured".into());
+        Ok(Trial { incident, plan: None, reason, again_at: None, refused: Vec::new(), author })
+    }
+
+    fn spending(&self) -> Spending {
+        let (day, month) = (Spent::default(), Spent { calls: 1, tokens: 900, ..Spent::default() });
+        Spending { author: None, day, month, caps: Caps::default(), capped: None, incidents: Vec::new() }
     }
 }
 

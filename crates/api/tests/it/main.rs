@@ -6,6 +6,7 @@ mod decisions;
 mod document;
 mod face;
 mod feedback;
+mod inquiry;
 mod problems;
 mod records;
 mod serving;

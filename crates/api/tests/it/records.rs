@@ -4,7 +4,7 @@ use kubewise_core::record::RecordKind;
 use kubewise_core::{Failure, Kind, ObjectRef};
 use serde_json::{Value, json};
 
-use crate::face::{Face, World, at, incident, plan, record};
+use crate::face::{Face, TOKEN, World, at, incident, plan, record};
 
 fn face() -> Face {
     let deployment = |namespace: &str, name: &str| ObjectRef::namespaced(Kind::Deployment, namespace, name);
@@ -107,5 +107,36 @@ async fn a_store_that_fails_is_not_an_empty_list() {
         for path in ["/api/v1/incidents", "/api/v1/incidents/i-1"] {
             assert!(face.get(path).await.problem(status).contains("disk I/O error"), "{path}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_people_write_into_variables_arguments_and_annotations_is_not_served_with_a_plan() {
+    let template = json!({
+        "metadata": { "annotations": { "note": "hunter2-a" }, "labels": { "app": "cart" } },
+        "spec": { "containers": [{
+            "name": "app", "image": "shop/cart:1", "args": ["--password=hunter2-b"], "command": ["run", "hunter2-c"],
+            "env": [{ "name": "TOKEN", "value": "hunter2-d" }],
+            "livenessProbe": { "exec": { "command": ["check", "hunter2-e"] } },
+        }] },
+    });
+    let workload = ObjectRef::namespaced(Kind::Deployment, "shop", "cart");
+    let mut document = plan("p-1", "Proposed").to_document().unwrap();
+    document["actions"] = json!([{
+        "action": { "name": "RolloutUndo", "target": workload },
+        "operation": {
+            "verb": "write", "object": workload, "uid": "u-1",
+            "changes": [{ "path": "/spec/template", "before": template, "after": template }],
+        },
+        "description": "undo", "reversible": true, "disruption": 1,
+    }]);
+    let face = World::with([record(RecordKind::Plan, &document)]).local(Some(TOKEN));
+    for text in [
+        face.get("/api/v1/plans/p-1").await.text,
+        face.get("/api/v1/plans").await.text,
+        face.post("/api/v1/plans/p-1/approve", &json!({})).await.text,
+    ] {
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("shop/cart:1") && text.contains("TOKEN"), "{text}");
     }
 }

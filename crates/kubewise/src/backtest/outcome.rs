@@ -138,7 +138,8 @@ pub(crate) fn gather(
                 | Record::Revision(_)
                 | Record::Service(_)
                 | Record::Feedback(_)
-                | Record::Pause(_) => {}
+                | Record::Pause(_)
+                | Record::Call(_) => {}
             }
         }
     }

@@ -162,6 +162,94 @@ fn saved(record: &Value) -> Vec<String> {
     .collect()
 }
 
+/// What was sent, as it was sent.
+pub(crate) fn question(question: &Value) -> String {
+    let text = |pointer: &'static str| Cell::Text(pointer).of(question);
+    let author = question["author"].as_str().unwrap_or("no author is configured; this would be asked");
+    let head = match question["sentAt"].as_str() {
+        Some(_) => format!("Sent to {author} at {}", Cell::Time("/sentAt").of(question)),
+        None => format!("Not sent ({author})"),
+    };
+    let mut parts = vec![head, text("/prompt/instructions"), text("/prompt/case")];
+    if let Some(schema) = question.pointer("/prompt/schema") {
+        parts.push(format!("{schema:#}"));
+    }
+    if question.pointer("/prompt/refused").is_some() {
+        let (answer, objection) = (text("/prompt/refused/answer"), text("/prompt/refused/objection"));
+        parts.push(format!("The second try, after the answer\n{answer}\nwas refused: {objection}"));
+    }
+    parts.join("\n\n")
+}
+
+pub(crate) fn explanation(explanation: &Value) -> String {
+    let source = if let Some(author) = explanation["author"].as_str() {
+        format!("told by {author}")
+    } else {
+        let why = explanation["note"].as_str().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("told from a template{why}")
+    };
+    format!("{}\n\n({source})", explanation["text"].as_str().unwrap_or_default())
+}
+
+pub(crate) fn trial(trial: &Value) -> String {
+    let text = |pointer: &'static str| Cell::Text(pointer).of(trial);
+    let mut lines = match trial.get("plan") {
+        Some(plan) => vec![one("plans", plan)],
+        None => vec![format!("No plan: {}", text("/reason"))],
+    };
+    if trial.get("againAt").is_some() {
+        lines.push(format!("To be looked at again at {}", Cell::Time("/againAt").of(trial)));
+    }
+    let refused = trial.get("refused").and_then(Value::as_array).into_iter().flatten();
+    lines.extend(refused.map(|refusal| {
+        format!("  {} ({})", Cell::Text("/finding").of(refusal), Cell::Text("/rule").of(refusal))
+    }));
+    lines.push(format!("({}; nothing was kept or done)", text("/author")));
+    lines.join("\n")
+}
+
+pub(crate) fn spending(spending: &Value) -> String {
+    let author = spending["author"].as_str().unwrap_or("none is configured");
+    let mut sums = plain(["", "CALLS", "TOKENS", "COST", "CAPS"]);
+    for (title, sum, name) in [("24 HOURS", "/day", "day"), ("30 DAYS", "/month", "month")] {
+        let cell =
+            |field: &str| spending.pointer(&format!("{sum}/{field}")).unwrap_or(&Value::Null).to_string();
+        sums.add_row([title.into(), cell("calls"), cell("tokens"), cell("cost"), caps(spending, name)]);
+    }
+    sums.add_row([
+        "AN INCIDENT".into(),
+        String::new(),
+        String::new(),
+        String::new(),
+        caps(spending, "incident"),
+    ]);
+    let mut text = format!("AUTHOR: {author}\n\n{}", trimmed(&sums));
+    if let Some(capped) = spending["capped"].as_str() {
+        text.extend(["\n\nNot asked any more: ", capped]);
+    }
+    let incidents = spending["incidents"].as_array().map_or(&[][..], Vec::as_slice);
+    if !incidents.is_empty() {
+        let mut each = plain(["INCIDENT", "CALLS", "TOKENS", "COST"]);
+        for incident in incidents {
+            let cell = |pointer: &str| incident.pointer(pointer).unwrap_or(&Value::Null).to_string();
+            each.add_row([
+                Cell::Text("/incident").of(incident),
+                cell("/spent/calls"),
+                cell("/spent/tokens"),
+                cell("/spent/cost"),
+            ]);
+        }
+        text.extend(["\n\n", &trimmed(&each)]);
+    }
+    text
+}
+
+fn caps(spending: &Value, of: &str) -> String {
+    let cap = |unit: &str| spending.pointer(&format!("/caps/{of}/{unit}")).map(ToString::to_string);
+    let tokens = cap("tokens").map(|tokens| format!("{tokens} tokens"));
+    [tokens, cap("cost")].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 pub(crate) fn status(status: &Value) -> String {
     let text = |pointer: &'static str| Cell::Text(pointer).of(status);
     let mut table = plain([]);

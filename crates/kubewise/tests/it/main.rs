@@ -1,10 +1,13 @@
 //! KubeWise as its users meet it: the built binary, on a real cluster.
 
+mod author;
 mod backtest;
 mod command_line;
 mod demo;
+mod inquiry;
 mod installation;
 mod link;
 mod scenarios;
 mod scoreboard;
+mod secrets;
 mod stage;

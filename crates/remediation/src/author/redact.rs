@@ -93,7 +93,7 @@ fn pattern(literal: &str) -> Regex {
 }
 
 /// The text without what may be a secret.
-pub(crate) fn redact(text: &str) -> Cow<'_, str> {
+pub fn redact(text: &str) -> Cow<'_, str> {
     let text = then(Cow::Borrowed(text), |text| PEM.replace_all(text, REDACTED));
     let text = then(text, |text| {
         ADDRESS.replace_all(text, |found: &Captures<'_>| format!("{}{REDACTED}@", &found[1]))

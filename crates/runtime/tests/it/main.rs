@@ -1,6 +1,7 @@
 //! The runtime at its face.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod author;
 mod autonomy;
 mod cascade;
 mod documentation;
@@ -8,10 +9,14 @@ mod feedback;
 mod guard;
 #[cfg(feature = "guard-mutation")]
 mod guards;
+mod inquiry;
 mod interruption;
 mod outage;
 mod pipeline;
+mod planner_scoreboard;
 mod quality;
 mod repair;
 mod safety;
+mod scripted;
+mod transcripts;
 mod weather;

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use futures::FutureExt;
 use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::anomaly::AnomalyRecord;
+use kubewise_core::author::AuthorCall;
 use kubewise_core::incident::{Chapter, Incident, IncidentStatus};
 use kubewise_core::journal::JournalBody;
 use kubewise_core::metric::{MetricQuery, MetricType, ObjectLabels};
 use kubewise_core::plan::{Mode, RemediationPlan};
-use kubewise_core::port::{Clock, RecordStore};
+use kubewise_core::port::{Clock, PlanAuthor, RecordStore};
 use kubewise_core::record::{MAX_PAGE, Record, RecordKind, RecordQuery};
 use kubewise_core::{Kind, ObjectRef, Period};
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy;
 use kubewise_runtime::{
-    Guard, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, Handle, Options, Ports, Runtime,
-    Setup, Telemetry,
+    AuthorOptions, Guard, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore,
+    Handle, Options, Ports, Runtime, Setup, Telemetry,
 };
 use kubewise_sim::{Change, CrashPoint, MemoryStore, Process, Simulation, Workload, World, Write, WriteKind};
 
@@ -38,6 +39,9 @@ pub(crate) struct Scene {
     pub(crate) catalogue: Vec<MetricQuery>,
     /// Instead of the built-in playbooks.
     pub(crate) playbook: Option<String>,
+    /// Writes plans, if there is one.
+    pub(crate) author: Option<Arc<dyn PlanAuthor>>,
+    pub(crate) asking: AuthorOptions,
     pub(crate) simulation: Simulation,
 }
 
@@ -84,6 +88,8 @@ impl Scene {
             policy,
             catalogue: catalogue(),
             playbook: None,
+            author: None,
+            asking: AuthorOptions::default(),
             simulation,
         }
     }
@@ -131,6 +137,7 @@ impl Scene {
         let guard = |name| Guard::new(name, &options.resilience, clock.clone(), telemetry.clone(), 1);
         let (to_prometheus, to_kubernetes, to_store) =
             (guard("prometheus"), guard("kubernetes"), guard("store"));
+        let to_author = guard("author");
         let weathered = Arc::new(Weathered {
             process: process.clone(),
             clock: self.world.clock(),
@@ -146,10 +153,14 @@ impl Scene {
             journal: Arc::new(GuardedJournal(weathered.clone(), to_store.clone())),
             notifier: process.clone(),
             leadership: process.clone(),
-            guards: vec![to_prometheus, to_kubernetes, to_store],
+            author: self.author.clone().map(|author| -> Arc<dyn PlanAuthor> {
+                Arc::new(GuardedAuthor(author, to_author.clone(), self.asking.deadline))
+            }),
+            guards: vec![to_prometheus, to_kubernetes, to_store, to_author],
         };
         let setup = Setup {
             options,
+            author: self.asking,
             policy: self.policy.clone(),
             playbooks: self
                 .playbook
@@ -237,6 +248,10 @@ impl Scene {
             RecordKind::Anomaly,
             |record| if let Record::Anomaly(one) = record { Some(one) } else { None },
         )
+    }
+
+    pub(crate) fn calls(&self) -> Vec<AuthorCall> {
+        self.each(RecordKind::Call, |record| if let Record::Call(one) = record { Some(one) } else { None })
     }
 
     /// Everything that is kept, as text.

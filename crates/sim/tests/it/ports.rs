@@ -126,11 +126,12 @@ fn a_cut_watch_loses_nothing() {
 
 #[test]
 fn logs_speak_of_the_failure() {
-    let (world, cart) = world_with(cart().replicas(1).image("shop/cart:1-crash"));
+    let crashing = cart().replicas(1).image("shop/cart:1-crash").env("SAYS", "prices from rates:80");
+    let (world, cart) = world_with(crashing);
     let process = world.process("test", &MemoryStore::default());
     let pod = world.pods_of(&cart)[0].object().unwrap();
     let text = block_on(process.logs(&pod, "app", true)).unwrap();
-    assert!(text.contains("ERROR cannot start"), "{text}");
+    assert!(text.contains("ERROR cannot start") && text.contains("INFO prices from rates:80"), "{text}");
     assert!(block_on(process.logs(&pod, "none", false)).unwrap_err().is(Rejection::Invalid));
 }
 
