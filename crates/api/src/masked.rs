@@ -1,5 +1,5 @@
-//! Records as they are served. A plan that puts a pod template back and a pod that was saved hold what people write into
-//! variables, arguments and annotations; whoever may read records need not know that.
+//! Records as they are served. A plan that puts a pod template back holds all of it, and with it what people write into
+//! variables, arguments and annotations; whoever may read plans need not know that.
 
 use kubewise_core::record::Record;
 use serde::Serialize;
@@ -14,10 +14,11 @@ pub(crate) fn record(record: &Record) -> Result<Value, Problem> {
     let document = record.to_document();
     let document = document.map_err(|error| Problem::internal(format!("{}: {error}", record.index().id)))?;
     Ok(match record {
-        Record::Plan(_) | Record::Action(_) | Record::Capture(_) => masked(document),
+        Record::Plan(_) | Record::Action(_) => masked(document),
         Record::Event(_)
         | Record::Anomaly(_)
         | Record::Incident(_)
+        | Record::Capture(_)
         | Record::Revision(_)
         | Record::Service(_)
         | Record::Feedback(_)

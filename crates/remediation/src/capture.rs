@@ -1,19 +1,19 @@
 //! What is saved before a step that takes pods down, and in which shape.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use kubewise_core::document::Document;
 use kubewise_core::plan::{Operation, PlanStep};
 use serde_json::{Value, json};
 
+use crate::author::{REDACTED, redact};
 use crate::revision::is_ready;
 
 /// Of the pods that a rollout replaces, so many are saved: a workload's pods fail alike.
 const MAX_PODS: usize = 3;
 /// Characters of a log: the end of it is where the cause stands.
 const MAX_LOG: usize = 16 * 1024;
-/// What stands in the place of a value that may be a secret.
-const REDACTED: &str = "(not kept)";
 
 /// The pods that a step takes down and that are worth saving, of all that are known: the evicted one, or those of the
 /// workload whose trouble tells most.
@@ -52,20 +52,41 @@ pub fn redacted(pod: &Document) -> Value {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    for list in ["/spec/initContainers", "/spec/containers", "/spec/ephemeralContainers"] {
-        let containers = pod.pointer_mut(list).and_then(Value::as_array_mut);
-        let variables = containers.into_iter().flatten().filter_map(|container| container.get_mut("env"));
-        for variable in variables.filter_map(Value::as_array_mut).flatten() {
-            if let Some(value) = variable.get_mut("value") {
-                *value = json!(REDACTED);
-            }
-        }
-    }
+    hide(&mut pod);
     pod
 }
 
-/// The end of a log, and whether something was cut.
+/// What people write into variables, arguments and annotations is not kept; in every other text known secrets are not.
+fn hide(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, inner) in fields {
+                match (key.as_str(), inner) {
+                    ("env", Value::Array(variables)) => {
+                        let values = variables.iter_mut().filter_map(|variable| variable.get_mut("value"));
+                        values.for_each(|value| *value = json!(REDACTED));
+                    }
+                    ("args" | "command", inner) => *inner = json!([REDACTED]),
+                    ("annotations", Value::Object(annotations)) => {
+                        annotations.values_mut().for_each(|value| *value = json!(REDACTED));
+                    }
+                    (_, inner) => hide(inner),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::String(text) => {
+            if let Cow::Owned(without) = redact(text) {
+                *text = without;
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The end of a log without its secrets, and whether something was cut.
 pub fn tail(log: &str) -> (String, bool) {
+    let log = redact(log);
     let length = log.chars().count();
     (log.chars().skip(length.saturating_sub(MAX_LOG)).collect(), length > MAX_LOG)
 }

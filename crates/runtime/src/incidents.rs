@@ -267,7 +267,11 @@ impl Incidents {
                         .as_ref()
                         .is_some_and(|known| known.id == plan.id && known.status == plan.status)
                     {
-                        return; // no news
+                        // No news. What was reconsidered in vain is over again.
+                        if plan.status == PlanStatus::HandedOver {
+                            entry.attach(now, &plan);
+                        }
+                        return;
                     }
                     entry.tell_plan(now, &plan, &refused);
                     entry.attach(now, &plan);
