@@ -75,8 +75,11 @@ pub(super) fn a_repair_that_harms_is_undone(stage: &Stage<'_>) -> Result<()> {
         Ok((stage.plan(&incident)?["status"] == "RolledBack").then_some(()))
     })?;
 
-    stage.rolled_out(&web)?;
-    let deployment = stage.deployment(&web)?;
+    // `kubectl rollout status` would give up at once: the deadline that the harmful rollout missed still stands there.
+    let deployment = poll("three available pods", PATIENCE, || {
+        let deployment = stage.deployment(&web)?;
+        Ok((deployment["status"]["availableReplicas"] == 3).then_some(deployment))
+    })?;
     let limit = deployment.pointer(MEMORY_LIMIT);
     ensure!(limit == Some(&json!("32Mi")), "the limit is {limit:?}: {}", told(&incident));
     ensure!(deployment["metadata"]["generation"] == 3, "one act, one undo: {}", deployment["metadata"]);
