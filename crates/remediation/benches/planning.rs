@@ -216,8 +216,9 @@ fn first_write(plan: RemediationPlan, fresh: &Evidence, options: &Options, aroun
             Effect::Append(_) => Input::Appended(Ok(())),
             Effect::Check { step } => {
                 let checked = planner::recheck(saga.plan(), *step, fresh, options, around, now());
-                Input::Checked(checked.map_err(|refusal| refusal.finding))
+                Input::Checked(checked.map_err(Into::into))
             }
+            Effect::Capture { .. } => Input::Captured(Ok(())),
             Effect::Read { .. } => Input::Read(Ok(fresh.workload.clone())),
             Effect::Perform { dry_run: true, .. } => {
                 Input::Performed(Ok(Performed::Patched(judged(saga.plan(), fresh))))

@@ -91,12 +91,10 @@ impl Kubernetes {
 
 /// A conflict that says that somebody else was there first.
 fn superseded(failure: Failure) -> Failure {
-    match failure {
-        Failure::Rejected { reason: Rejection::Conflict, message } => {
-            Failure::Rejected { reason: Rejection::Superseded, message }
-        }
-        other => other,
+    if failure.is(Rejection::Conflict) {
+        return Failure::Rejected { reason: Rejection::Superseded, message: failure.message().to_owned() };
     }
+    failure
 }
 
 /// The API server compares a tested text with its own by their bytes in JSON, and Go writes these characters as

@@ -18,7 +18,7 @@ const ROUTE_GRACE: Period = Period::from_secs(30);
 pub(crate) fn symptoms(scene: &Scene<'_>, symptoms: &mut Vec<Symptom>) {
     symptoms.extend(scene.world.autoscalers_of(scene.workload).filter_map(|known| limited(scene, known)));
     for (object, service) in scene.world.services_of(scene.workload) {
-        symptoms.extend(leads_nowhere(scene, &object, service));
+        symptoms.extend(leads_nowhere(scene, object, service));
     }
 }
 

@@ -27,9 +27,9 @@ impl NodeFacts {
         }
         let nodes = evidence.nodes.iter().filter_map(|node| node.state().ok());
         let all: Vec<_> = nodes
-            .filter_map(|state| match state.detail {
-                StateDetail::Node(node) => Some((state.object, node)),
-                _ => None,
+            .filter_map(|state| {
+                let StateDetail::Node(node) = state.detail else { return None };
+                Some((state.object, node))
             })
             .collect();
         NodeFacts {

@@ -117,7 +117,7 @@ fn without_the_locks_nothing_is_done() {
 
 #[test]
 fn what_policy_forbids_just_before_the_act_is_not_done() {
-    let mut world = World { forbidden: forbidden("Freeze: until Monday"), ..World::new(helps) };
+    let mut world = World { forbidden: Some(forbidden("Freeze: until Monday")), ..World::new(helps) };
     world.run(helping());
     assert_eq!(world.outcome(), Some(Outcome::Aborted));
     assert!(last_reason(&world).contains("until Monday"));
@@ -154,7 +154,7 @@ fn harm_is_undone_also_in_a_freeze_and_a_pause() {
         let input = world.perform(&effect, Fate::Normal);
         saga.handle(input, world.now);
     }
-    world.forbidden = forbidden("Pause: by a person");
+    world.forbidden = Some(forbidden("Pause: by a person"));
     world.drive(&mut saga, |_| Fate::Normal);
     assert_eq!(world.outcome(), Some(Outcome::RolledBack));
     assert_eq!(world.field(&cart(), "/spec/image"), json!("v2"));
@@ -335,7 +335,7 @@ fn a_paused_old_leaders_late_write_is_rejected() {
         old.handle(input, world.now);
     };
     // The new leader raises the fence first; then policy forbids the act, and the saga ends without it.
-    world.forbidden = forbidden("Pause: by a person");
+    world.forbidden = Some(forbidden("Pause: by a person"));
     world.recover(&helping(), Epoch(2));
     assert_eq!(world.outcome(), Some(Outcome::Aborted));
     let answer = world.apply(&late, false);

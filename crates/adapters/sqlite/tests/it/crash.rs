@@ -61,6 +61,7 @@ async fn kill_loses_nothing_that_was_acknowledged() {
 }
 
 /// What the test's own child does: it is the same test, told a path.
+#[expect(clippy::print_stdout, reason = "what the parent waits for")]
 async fn append_until_killed(options: &Options) {
     let store = Sqlite::open(options).unwrap();
     let saga = SagaId::from("s-1");

@@ -121,7 +121,7 @@ const SCENARIOS: &[Scenario] =
             guard: Guard::CheckBeforeAct,
             fault: "what policy allowed when planning it forbids just before the act",
             play: |guards| {
-                let forbidden = forbidden("Freeze: until Monday");
+                let forbidden = Some(forbidden("Freeze: until Monday"));
                 let mut world = World { guards, forbidden, ..World::new(helps) };
                 driven(&mut world, &helping(), |_| Fate::Normal);
                 written(&world, &[])
@@ -326,7 +326,7 @@ fn late_write(guards: Guards) -> Result<(), Breach> {
         let input = world.perform(&effect, Fate::Normal);
         old.handle(input, world.now);
     };
-    world.forbidden = forbidden("Pause: by a person");
+    world.forbidden = Some(forbidden("Pause: by a person"));
     world.recover(&helping(), Epoch(2));
     let _ = world.apply(&late, false);
     written(&world, &[])

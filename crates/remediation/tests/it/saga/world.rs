@@ -80,8 +80,8 @@ pub(crate) fn notify(message: &str) -> PlanStep {
 }
 
 /// What policy says when it forbids for good.
-pub(crate) fn forbidden(finding: &str) -> Option<Forbidden> {
-    Some(Forbidden { finding: finding.into(), temporary: false })
+pub(crate) fn forbidden(finding: &str) -> Forbidden {
+    Forbidden { finding: finding.into(), temporary: false }
 }
 
 fn step(name: &str, target: ObjectRef, operation: Operation, reversible: bool) -> PlanStep {

@@ -36,7 +36,7 @@ impl Proxy {
                     if *wire.borrow() != Wire::Cut
                         && let Ok(far) = TcpStream::connect(&server).await
                     {
-                        join(near, far, &wire, &held).await;
+                        Box::pin(join(near, far, &wire, &held)).await;
                     }
                 });
             }
