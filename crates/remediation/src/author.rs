@@ -2,7 +2,7 @@
 //!
 //! The model is an author, not an actor: it sees evidence and *offers* (what playbooks would do, judged by policy), and
 //! proposes which of them to do, in which order and how much. [`draft`] makes the prompt, [`Draft::read`] holds the
-//! answer against what was offered, and [`planner::plan_proposed`](crate::planner::plan_proposed) lowers and judges what
+//! answer against what was offered, and [`planner::plan_proposed`] lowers and judges what
 //! is left like any candidate. So whatever a model writes, or whoever told it what to write, no plan names an object or
 //! an action that no playbook would have named.
 
