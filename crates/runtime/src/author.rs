@@ -1,9 +1,10 @@
 //! Asking the author about incidents: beside the planning, never in its way.
 //!
 //! A planning round that comes to a plan consults the author before it is taken. An incident is asked about once for each
-//! plan, and the same trouble, known by its fingerprint, once for all: what came of it is taken up at once. Otherwise the question is put in
-//! the queue, and the round is put off: until the answer is there, at the latest until the deadline, while other
-//! incidents are planned. An answer is read against the case as it is when it is used, not as it was when it was sent.
+//! plan, and the same trouble, known by its fingerprint, once for all: what came of it is taken up at once. Otherwise
+//! the question is put in the queue, and the round is put off: until the answer is there, at the latest until the
+//! deadline, while other incidents are planned. An answer is read against the case as it is when it is used, not as it
+//! was when it was sent.
 //!
 //! Whatever does not end in a proposal (no answer in time, a cap, an open breaker, an answer that is refused twice)
 //! leaves the plan to the playbooks, as if there were no author, and is told in the story.
