@@ -8,11 +8,10 @@ use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
 use kubewise_core::author::{AuthorCall, CallOutcome};
 use kubewise_core::incident::{Incident, IncidentStatus};
-use kubewise_core::metric::{MetricQuery, MetricType, ObjectLabels};
 use kubewise_core::plan::{Author, Mode, RemediationPlan};
 use kubewise_core::port::{Clock, Inquiry as _, RecordStore as _};
 use kubewise_core::record::{Record, RecordKind, RecordQuery};
-use kubewise_core::{Kind, ObjectRef, Period};
+use kubewise_core::{ObjectRef, Period};
 use kubewise_llm::{LanguageModel, Options, Provider};
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy;
@@ -89,7 +88,7 @@ impl Stage {
             author: AuthorOptions { deadline: DEADLINE, ..AuthorOptions::default() },
             policy: policy::Options { mode: Mode::Auto, ..policy::Options::default() },
             playbooks: Playbooks::builtin(),
-            catalogue: catalogue()?,
+            catalogue: kubewise_prometheus::default_catalogue(),
             detector: kubewise_detector::Options::default(),
             retention: LONG,
             own_namespace: None,
@@ -135,35 +134,6 @@ impl Stage {
         let image = document.as_ref().and_then(|found| found.text("/spec/template/spec/containers/0/image"));
         image.unwrap_or_default().to_owned()
     }
-}
-
-/// What the rules and the verification need.
-fn catalogue() -> Result<Vec<MetricQuery>> {
-    let asked = [
-        (MetricType::Restarts, Kind::Pod),
-        (MetricType::Waiting, Kind::Pod),
-        (MetricType::Terminated, Kind::Pod),
-        (MetricType::Ready, Kind::Pod),
-        (MetricType::ReplicasDesired, Kind::Deployment),
-        (MetricType::ReplicasAvailable, Kind::Deployment),
-    ];
-    let query = |(metric_type, kind): (MetricType, Kind)| -> Result<MetricQuery> {
-        Ok(MetricQuery {
-            name: format!("{metric_type} of {kind}"),
-            promql: metric_type.to_string(), // the simulation answers by type and kind
-            unit: "count".parse()?,
-            interval: Period::from_secs(15),
-            labels: ObjectLabels {
-                kind,
-                namespace: Some("namespace".into()),
-                name: "name".into(),
-                container: None,
-                detail: None,
-            },
-            metric_type,
-        })
-    };
-    asked.into_iter().map(query).collect()
 }
 
 pub(crate) fn records(store: &MemoryStore, kind: RecordKind) -> Vec<Record> {
