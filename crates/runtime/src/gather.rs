@@ -128,30 +128,20 @@ async fn events(shared: &Shared, workload: &ObjectRef) -> Result<Vec<EventRecord
 }
 
 async fn revisions(shared: &Shared, workload: &ObjectRef) -> Result<Vec<HealthyRevision>, Failure> {
-    let records = records(shared, RecordKind::Revision, workload).await?;
-    Ok(records
-        .into_iter()
-        .filter_map(|record| if let Record::Revision(seen) = record { Some(seen) } else { None })
-        .collect())
+    let of = |record| if let Record::Revision(seen) = record { Some(seen) } else { None };
+    Ok(records(shared, RecordKind::Revision, workload).await?.into_iter().filter_map(of).collect())
 }
 
 async fn serving(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ServingService>, Failure> {
-    let records = records(shared, RecordKind::Service, workload).await?;
-    Ok(records
-        .into_iter()
-        .filter_map(|record| if let Record::Service(serving) = record { Some(serving) } else { None })
-        .collect())
+    let of = |record| if let Record::Service(serving) = record { Some(serving) } else { None };
+    Ok(records(shared, RecordKind::Service, workload).await?.into_iter().filter_map(of).collect())
 }
 
 pub(crate) async fn actions(
     shared: &Shared,
     workload: &ObjectRef,
 ) -> Result<Vec<ExecutedActionRecord>, Failure> {
-    let records = records(shared, RecordKind::Action, workload).await?;
-    Ok(records
-        .into_iter()
-        .filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None })
-        .collect())
+    Ok(acts_among(records(shared, RecordKind::Action, workload).await?).collect())
 }
 
 /// What was done in the workload's namespace, as far as trust counts it.
@@ -161,11 +151,7 @@ async fn precedents(shared: &Shared, workload: &ObjectRef) -> Result<Vec<Execute
     }
     let namespace = workload.namespace.as_deref().map(Into::into);
     let query = RecordQuery { namespace, limit: autonomy::RECORDS, ..RecordQuery::of(RecordKind::Action) };
-    let found = shared.ports.store.find(&query).await?.records;
-    Ok(found
-        .into_iter()
-        .filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None })
-        .collect())
+    Ok(acts_among(shared.ports.store.find(&query).await?.records).collect())
 }
 
 /// Every act that trust is computed from, newest first; at most so many that a person waits for it no longer than for
@@ -175,17 +161,17 @@ pub(crate) async fn acts(shared: &Shared) -> Result<Vec<ExecutedActionRecord>, F
     let mut acts = Vec::new();
     for _ in 0..MOST_PAGES {
         let page = shared.ports.store.find(&query).await?;
-        acts.extend(
-            page.records
-                .into_iter()
-                .filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None }),
-        );
+        acts.extend(acts_among(page.records));
         query.cursor = page.next;
         if query.cursor.is_none() {
             break;
         }
     }
     Ok(acts)
+}
+
+fn acts_among(records: Vec<Record>) -> impl Iterator<Item = ExecutedActionRecord> {
+    records.into_iter().filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None })
 }
 
 async fn records(shared: &Shared, kind: RecordKind, workload: &ObjectRef) -> Result<Vec<Record>, Failure> {
