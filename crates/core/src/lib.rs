@@ -19,6 +19,7 @@ pub mod health;
 pub mod id;
 pub mod incident;
 pub mod journal;
+pub mod mask;
 mod mentions;
 pub mod metric;
 pub mod money;

@@ -36,7 +36,6 @@ use egress::Egress;
 pub use explain::{explanation, told};
 pub(crate) use offer::{Offer, find};
 pub use proposal::{Objection, Parameter, Proposal, ProposedAction, RootCause};
-pub(crate) use redact::REDACTED;
 pub use redact::redact;
 
 /// Bytes of a refused answer that are shown to the model again.

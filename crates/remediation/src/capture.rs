@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::cmp::Reverse;
 
 use kubewise_core::document::Document;
+use kubewise_core::mask::mask;
 use kubewise_core::plan::{Operation, PlanStep};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::author::{REDACTED, redact};
+use crate::author::redact;
 use crate::revision::is_ready;
 
 /// Of the pods that a rollout replaces, so many are saved: a workload's pods fail alike.
@@ -52,29 +53,16 @@ pub fn redacted(pod: &Document) -> Value {
             annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
         }
     }
-    hide(&mut pod);
+    redact_texts(&mut pod);
+    mask(&mut pod);
     pod
 }
 
-/// What people write into variables, arguments and annotations is not kept; in every other text known secrets are not.
-fn hide(value: &mut Value) {
+/// Takes known secrets out of every text.
+fn redact_texts(value: &mut Value) {
     match value {
-        Value::Object(fields) => {
-            for (key, inner) in fields {
-                match (key.as_str(), inner) {
-                    ("env", Value::Array(variables)) => {
-                        let values = variables.iter_mut().filter_map(|variable| variable.get_mut("value"));
-                        values.for_each(|value| *value = json!(REDACTED));
-                    }
-                    ("args" | "command", inner) => *inner = json!([REDACTED]),
-                    ("annotations", Value::Object(annotations)) => {
-                        annotations.values_mut().for_each(|value| *value = json!(REDACTED));
-                    }
-                    (_, inner) => hide(inner),
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(hide),
+        Value::Object(fields) => fields.iter_mut().for_each(|(_, inner)| redact_texts(inner)),
+        Value::Array(items) => items.iter_mut().for_each(redact_texts),
         Value::String(text) => {
             if let Cow::Owned(without) = redact(text) {
                 *text = without;

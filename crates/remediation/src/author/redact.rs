@@ -15,7 +15,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use regex::{Captures, Regex};
 
 /// Stands where something was taken out.
-pub(crate) const REDACTED: &str = "[redacted]";
+const REDACTED: &str = "[redacted]";
 
 /// Shorter runs of characters may be a name's random ending (`7d9f8b6c4d`), and are no secret worth the name.
 const SHORTEST_RANDOM: usize = 16;

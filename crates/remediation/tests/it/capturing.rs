@@ -1,6 +1,7 @@
 //! What is saved of a pod before it goes.
 
 use kubewise_core::document::Document;
+use kubewise_core::mask::MASKED;
 use kubewise_remediation::capture;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ fn what_people_write_into_variables_arguments_and_annotations_is_not_kept_and_al
     assert!(!kept.to_string().contains("hunter2"), "{kept}");
     assert_eq!(kept["spec"]["containers"][0]["env"][0]["name"], "PASSWORD");
     assert_eq!(kept["spec"]["containers"][0]["env"][1], secretive.0["spec"]["containers"][0]["env"][1]);
-    assert_eq!(kept["metadata"]["annotations"], json!({ "note": "[redacted]" }));
+    assert_eq!(kept["metadata"]["annotations"], json!({ "note": MASKED }));
     assert_eq!(kept["status"], secretive.0["status"]);
 }
 
