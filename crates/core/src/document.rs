@@ -19,18 +19,34 @@ pub struct NotAnObject {
     pub missing: &'static str,
 }
 
+/// As [`Value::pointer`], which makes a copy of each part of the pointer: reading states is most of what planning does.
+pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    if pointer.contains('~') {
+        return value.pointer(pointer);
+    }
+    pointer.split('/').skip(1).try_fold(value, |value, part| match value {
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        other => other.get(part),
+    })
+}
+
 impl Document {
+    /// What is at a JSON pointer.
+    pub fn at(&self, pointer: &str) -> Option<&Value> {
+        at(&self.0, pointer)
+    }
+
     /// The text at a JSON pointer.
     pub fn text(&self, pointer: &str) -> Option<&str> {
-        self.0.pointer(pointer)?.as_str()
+        self.at(pointer)?.as_str()
     }
 
     pub fn number(&self, pointer: &str) -> Option<u64> {
-        self.0.pointer(pointer)?.as_u64()
+        self.at(pointer)?.as_u64()
     }
 
     pub fn list(&self, pointer: &str) -> &[Value] {
-        self.0.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+        self.at(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
     pub fn time(&self, pointer: &str) -> Option<Timestamp> {
@@ -51,11 +67,17 @@ impl Document {
     }
 
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.0.pointer("/metadata/annotations")?.get(key)?.as_str()
+        self.at("/metadata/annotations")?.get(key)?.as_str()
     }
 
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.0.pointer("/metadata/labels")?.get(key)?.as_str()
+        self.at("/metadata/labels")?.get(key)?.as_str()
+    }
+
+    /// The status of a condition: `True`, `False`, `Unknown`.
+    pub fn condition(&self, of: &str) -> Option<&str> {
+        let named = |condition: &&Value| condition.get("type").and_then(Value::as_str) == Some(of);
+        self.list("/status/conditions").iter().find(named)?.get("status")?.as_str()
     }
 
     /// All owner references, the controller first.

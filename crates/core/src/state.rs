@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::document::{Document, NotAnObject};
+use crate::document::{Document, NotAnObject, at};
 use crate::mentions;
 use crate::object::{Kind, ObjectRef, Uid};
 use crate::quantity;
@@ -225,8 +225,8 @@ impl ObjectState {
             }),
             Kind::Node => StateDetail::Node(NodeState {
                 unschedulable: flag(document, "/spec/unschedulable"),
-                allocatable_cpu: amount(document.0.pointer("/status/allocatable/cpu")).unwrap_or(0.0),
-                allocatable_memory: amount(document.0.pointer("/status/allocatable/memory")).unwrap_or(0.0),
+                allocatable_cpu: amount(document.at("/status/allocatable/cpu")).unwrap_or(0.0),
+                allocatable_memory: amount(document.at("/status/allocatable/memory")).unwrap_or(0.0),
                 conditions: conditions(document),
             }),
             Kind::HorizontalPodAutoscaler => autoscaler(document, &object),
@@ -234,7 +234,7 @@ impl ObjectState {
                 disruptions_allowed: count(document, "/status/disruptionsAllowed"),
                 current_healthy: count(document, "/status/currentHealthy"),
                 desired_healthy: count(document, "/status/desiredHealthy"),
-                match_labels: strings(document.0.pointer("/spec/selector/matchLabels"), ""),
+                match_labels: strings(document.at("/spec/selector/matchLabels"), ""),
             }),
             Kind::Service => StateDetail::Service(Route::of(document)),
             Kind::ControllerRevision
@@ -254,7 +254,7 @@ impl ObjectState {
             created: document.time("/metadata/creationTimestamp"),
             deleted: document.time("/metadata/deletionTimestamp"),
             owner: document.owners().into_iter().find(|owner| owner.controller),
-            annotations: strings(document.0.pointer("/metadata/annotations"), ANNOTATION_PREFIX),
+            annotations: strings(document.at("/metadata/annotations"), ANNOTATION_PREFIX),
             detail,
             object,
         })
@@ -276,9 +276,8 @@ impl ObjectState {
 fn pod(document: &Document) -> PodState {
     let conditions = conditions(document);
     let template = ["pod-template-hash", "controller-revision-hash"];
-    let specs = |list: &str| -> BTreeMap<String, Value> {
-        let named = |spec: &Value| Some((spec.get("name")?.as_str()?.to_owned(), spec.clone()));
-        document.list(list).iter().filter_map(named).collect()
+    let by_name = |list: &str| -> BTreeMap<&str, &Value> {
+        document.list(list).iter().filter_map(|item| Some((item.get("name")?.as_str()?, item))).collect()
     };
     let containers = [
         ("/spec/initContainers", "/status/initContainerStatuses", true),
@@ -286,15 +285,10 @@ fn pod(document: &Document) -> PodState {
     ]
     .into_iter()
     .flat_map(|(spec_list, status_list, init)| {
-        let statuses: BTreeMap<&str, &Value> = document
-            .list(status_list)
-            .iter()
-            .filter_map(|status| Some((status.get("name")?.as_str()?, status)))
-            .collect();
-        specs(spec_list)
+        let statuses = by_name(status_list);
+        by_name(spec_list)
             .into_iter()
-            .map(|(name, spec)| container(&spec, statuses.get(name.as_str()).copied(), init))
-            .collect::<Vec<_>>()
+            .map(move |(name, spec)| container(spec, statuses.get(name).copied(), init))
     })
     .collect();
     PodState {
@@ -306,11 +300,11 @@ fn pod(document: &Document) -> PodState {
             .filter(|scheduled| &*scheduled.status == "False")
             .map(|scheduled| scheduled.message.clone()),
         template: template.iter().find_map(|key| document.label(key)).map(Into::into),
-        labels: strings(document.0.pointer("/metadata/labels"), "").into(),
+        labels: strings(document.at("/metadata/labels"), "").into(),
         claims: document
             .list("/spec/volumes")
             .iter()
-            .filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str().map(Into::into))
+            .filter_map(|volume| at(volume, "/persistentVolumeClaim/claimName")?.as_str().map(Into::into))
             .collect(),
         hosts: mentions::hosts(document.list("/spec/containers")),
         ports: document.list("/spec/containers").iter().flat_map(container_ports).collect(),
@@ -331,14 +325,12 @@ fn container_ports(spec: &Value) -> impl Iterator<Item = ContainerPort> {
 fn container(spec: &Value, status: Option<&Value>, init: bool) -> ContainerState {
     let text =
         |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let resource = |path: &str| amount(spec.pointer(path));
+    let resource = |path: &str| amount(at(spec, path));
     let waiting = status
-        .and_then(|status| status.pointer("/state/waiting"))
+        .and_then(|status| at(status, "/state/waiting"))
         .map(|waiting| Waiting { reason: text(waiting, "reason").into(), message: text(waiting, "message") });
     let terminated = status
-        .and_then(|status| {
-            status.pointer("/state/terminated").or_else(|| status.pointer("/lastState/terminated"))
-        })
+        .and_then(|status| at(status, "/state/terminated").or_else(|| at(status, "/lastState/terminated")))
         .map(|ended| Termination {
             reason: text(ended, "reason").into(),
             exit_code: ended.get("exitCode").and_then(Value::as_i64).unwrap_or(0),
@@ -434,7 +426,7 @@ fn count(document: &Document, pointer: &str) -> u32 {
 }
 
 fn flag(document: &Document, pointer: &str) -> bool {
-    document.0.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+    document.at(pointer).and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// A quantity, which JSON may hold as text or as a number.

@@ -92,7 +92,7 @@ fn evidence() -> Evidence {
         documents,
         NOON.parse().unwrap(),
     );
-    evidence.all_pods = Some(evidence.pods.clone());
+    evidence.all_pods = Some(evidence.pods.clone().into());
     evidence.events = (0..EVENTS).map(event).collect();
     evidence.logs = (0..3)
         .map(|number| LogExcerpt {

@@ -1,5 +1,6 @@
 //! What is known about an incident when a plan is made.
 
+pub(crate) mod all_pods;
 mod items;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use kubewise_core::record::HealthyRevision;
 use kubewise_core::service::ServingService;
 use kubewise_core::state::{ContainerState, ObjectState};
 use kubewise_core::{Kind, ObjectRef, Timestamp, Uid};
+
+pub use all_pods::AllPods;
 
 /// Owner chains in Kubernetes are short (pod, ReplicaSet, Deployment, operator); a longer one is a cycle.
 const MAX_OWNERS: usize = 8;
@@ -41,8 +44,8 @@ pub struct Evidence {
     pub claims: Vec<Document>,
     pub services: Vec<Document>,
     pub nodes: Vec<Document>,
-    /// Pods of every namespace, for the room on nodes; `None` if they could not be listed.
-    pub all_pods: Option<Vec<Document>>,
+    /// For the room on nodes; `None` if they could not be listed.
+    pub all_pods: Option<AllPods>,
     pub events: Vec<EventRecord>,
     /// Revisions of the workload that were seen available, newest first.
     pub healthy: Vec<HealthyRevision>,
@@ -192,7 +195,6 @@ impl Evidence {
     pub fn wanted_logs(&self) -> Vec<(ObjectRef, String, bool)> {
         let mut failing: Vec<_> = self
             .pod_states()
-            .into_iter()
             .flat_map(|pod| {
                 let containers = pod.pod().map(|state| state.containers.clone()).unwrap_or_default();
                 containers.into_iter().map(move |container| (pod.object.clone(), container))
@@ -227,15 +229,15 @@ impl Evidence {
     /// The pods that the incident's node holds; none if the incident is no node's, or not all pods could be listed.
     pub(crate) fn on_node(&self) -> impl Iterator<Item = &Document> {
         let node = Some(&self.incident.workload).filter(|workload| workload.kind == Kind::Node);
-        let pods = self.all_pods.iter().flatten();
+        let pods = self.all_pods.iter().flat_map(|pods| pods.iter());
         pods.filter(move |pod| node.is_some_and(|node| pod.text("/spec/nodeName") == Some(&*node.name)))
     }
 
-    /// The pods as states, by name; what is not a pod is left out.
-    pub(crate) fn pod_states(&self) -> Vec<ObjectState> {
-        let mut states: Vec<_> = self.pods.iter().filter_map(|pod| pod.state().ok()).collect();
-        states.sort_by(|a, b| a.object.cmp(&b.object));
-        states
+    /// The pods as states, by name; what is not a pod is left out. Each is read when it is its turn.
+    pub(crate) fn pod_states(&self) -> impl Iterator<Item = ObjectState> {
+        let mut pods: Vec<&Document> = self.pods.iter().collect();
+        pods.sort_by_key(|pod| (pod.text("/metadata/namespace"), pod.text("/metadata/name")));
+        pods.into_iter().filter_map(|pod| pod.state().ok())
     }
 
     pub(crate) fn firing(&self) -> impl Iterator<Item = &AnomalyRecord> {

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use kubewise_core::anomaly::Reason;
 use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
-use kubewise_core::state::StateDetail;
+use kubewise_core::state::{ObjectState, StateDetail};
 use kubewise_core::{Kind, Timestamp};
 use serde::Serialize;
 
@@ -169,7 +169,8 @@ pub(crate) struct ServiceFacts {
 impl Facts {
     pub(crate) fn of(evidence: &Evidence, options: &Options, now: Timestamp) -> Self {
         let revisions = Revisions::of(evidence);
-        let crash = crash(evidence);
+        let pods: Vec<_> = evidence.pod_states().collect();
+        let crash = crash(evidence, &pods);
         Facts {
             incident: IncidentFacts {
                 reason: evidence.incident.reason.to_string(),
@@ -179,7 +180,7 @@ impl Facts {
                 attempts: evidence.incident.attempts.into(),
             },
             workload: workload(evidence),
-            memory: memory::of(evidence, options, &crash.container, &revisions),
+            memory: memory::of(evidence, &pods, options, &crash.container, &revisions),
             revision: revision(evidence, &revisions, now),
             replicas: ReplicaFacts { last_non_zero: last_non_zero(evidence) },
             ordinal: ordinal(evidence),
@@ -381,9 +382,8 @@ fn only_its_pods_are_unready(evidence: &Evidence, label: &str) -> bool {
         && unready.into_iter().all(|pod| template_of(pod) == Some(label))
 }
 
-fn crash(evidence: &Evidence) -> CrashFacts {
-    let states = evidence.pod_states();
-    let containers = states.iter().flat_map(|state| {
+fn crash(evidence: &Evidence, pods: &[ObjectState]) -> CrashFacts {
+    let containers = pods.iter().flat_map(|state| {
         let containers = state.pod().map(|pod| pod.containers.as_slice()).unwrap_or_default();
         containers.iter().map(|container| (evidence.trouble_of(&state.object, container), container))
     });

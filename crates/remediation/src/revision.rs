@@ -154,7 +154,7 @@ pub(crate) fn template_of(pod: &Document) -> Option<&str> {
 }
 
 pub(crate) fn is_ready(pod: &Document) -> bool {
-    pod.state().ok().is_some_and(|state| state.pod().is_some_and(|pod| pod.ready))
+    pod.condition("Ready") == Some("True")
 }
 
 fn ready_pods(evidence: &Evidence, labels: &[&str]) -> u64 {

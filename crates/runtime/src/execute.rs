@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capture::capture;
 use crate::feedback;
-use crate::gather;
+use crate::gather::{self, For};
 use crate::plan::notify;
 use crate::runtime::{Running, Shared};
 use crate::shutdown::Phase;
@@ -272,7 +272,7 @@ async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &Cancellati
 async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), Forbidden> {
     let plan = saga.plan();
     let forbidden = |finding, temporary| Err(Forbidden { finding, temporary });
-    let evidence = match gather::evidence(shared, &plan.incident, false).await {
+    let evidence = match gather::evidence(shared, &plan.incident, For::Act).await {
         Ok(Some(evidence)) => evidence,
         Ok(None) => return forbidden("the incident is no longer open".into(), false),
         Err(failure) => {
@@ -288,7 +288,7 @@ async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), Forbidde
 /// Ownership and protection with fresh evidence, just before an undo.
 async fn check_undo(shared: &Shared, saga: &Saga, step: usize) -> Result<Option<String>, Failure> {
     let plan = saga.plan();
-    let Some(evidence) = gather::evidence(shared, &plan.incident, false).await? else { return Ok(None) };
+    let Some(evidence) = gather::evidence(shared, &plan.incident, For::Act).await? else { return Ok(None) };
     let surroundings = gather::surroundings(shared, &plan.workload);
     Ok(planner::forbids_undo(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now()))
 }

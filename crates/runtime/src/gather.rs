@@ -11,11 +11,12 @@ use kubewise_core::plan::Indicators;
 use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
 use kubewise_core::service::ServingService;
-use kubewise_core::{Failure, Kind, ObjectRef};
+use kubewise_core::{Failure, Kind, ObjectRef, Period, Timestamp};
 use kubewise_remediation::action::successor;
-use kubewise_remediation::evidence::{self, Evidence, LogExcerpt};
+use kubewise_remediation::evidence::{self, AllPods, Evidence, LogExcerpt};
 use kubewise_remediation::policy::{Surroundings, autonomy};
 use kubewise_remediation::verify;
+use tokio::sync::Mutex;
 
 use crate::runtime::Shared;
 
@@ -24,15 +25,52 @@ const RECORDS: usize = 100;
 /// Of action records in the report on autonomy: 10,000, of which each is about 2 KB.
 const MOST_PAGES: usize = 20;
 
-/// Everything known about an incident now. `logs` only where a person or a model shall read them.
+/// While plans are made, one list of every pod of the cluster serves for this long.
+const SAME_PODS: Period = Period::from_secs(5);
+
+/// What evidence is gathered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Something to read: with logs.
+    Plan,
+    /// A last look: nothing that was read before counts.
+    Act,
+}
+
+/// The newest list of every pod of the cluster, and when it was asked for.
+#[derive(Debug, Default)]
+pub(crate) struct PodList(Mutex<Option<(Timestamp, AllPods)>>);
+
+impl PodList {
+    /// As of `since` or later; who asks meanwhile waits for the same answer. `None` if it cannot be had.
+    async fn since(&self, shared: &Shared, since: Timestamp) -> Option<AllPods> {
+        let mut newest = self.0.lock().await;
+        if let Some((_, pods)) = newest.as_ref().filter(|(asked, _)| *asked >= since) {
+            return Some(pods.clone());
+        }
+        let asked = shared.clock.now();
+        let pods = AllPods::from(shared.ports.reader.list(&Kind::Pod, None).await.ok()?);
+        *newest = Some((asked, pods.clone()));
+        Some(pods)
+    }
+
+    /// A list of every pod is large, so it is kept no longer than it serves.
+    pub(crate) fn forget_old(&self, now: Timestamp) {
+        if let Ok(mut newest) = self.0.try_lock() {
+            newest.take_if(|(asked, _)| *asked < SAME_PODS.before(now));
+        }
+    }
+}
+
+/// Everything known about an incident now.
 pub(crate) async fn evidence(
     shared: &Shared,
     id: &IncidentId,
-    logs: bool,
+    purpose: For,
 ) -> Result<Option<Evidence>, Failure> {
     let Some(entry) = shared.incidents.get(id) else { return Ok(None) };
     let anomalies = entry.anomalies.into_values().collect();
-    evidence_of(shared, entry.incident, anomalies, logs).await.map(Some)
+    evidence_of(shared, entry.incident, anomalies, purpose).await.map(Some)
 }
 
 /// The same about an incident that need not be open any more.
@@ -40,7 +78,7 @@ pub(crate) async fn evidence_of(
     shared: &Shared,
     incident: Incident,
     mut anomalies: Vec<AnomalyRecord>,
-    logs: bool,
+    purpose: For,
 ) -> Result<Evidence, Failure> {
     let workload = incident.workload.clone();
     let reader = &shared.ports.reader;
@@ -53,7 +91,9 @@ pub(crate) async fn evidence_of(
         documents.extend(reader.get(&namespace).await?);
     }
     // Room on nodes is judged only if everything that takes room is known.
-    let all_pods = reader.list(&Kind::Pod, None).await.ok();
+    let now = shared.clock.now();
+    let since = if purpose == For::Plan { SAME_PODS.before(now) } else { now };
+    let all_pods = shared.all_pods.since(shared, since).await;
     // Those of dependants tell nothing about the root; what is planned is for the root alone.
     anomalies.retain(|anomaly| anomaly.workload == workload);
     let mut evidence = Evidence::assemble(incident, anomalies, document, documents, shared.clock.now());
@@ -64,7 +104,7 @@ pub(crate) async fn evidence_of(
     evidence.history = actions(shared, &workload).await?;
     evidence.precedents = precedents(shared, &workload).await?;
     evidence.samples = shared.recent.of(&workload);
-    if logs {
+    if purpose == For::Plan {
         for (pod, container, previous) in evidence.wanted_logs() {
             // A log that cannot be had is no reason not to plan.
             if let Ok(text) = reader.logs(&pod, &container, previous).await {

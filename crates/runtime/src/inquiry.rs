@@ -16,8 +16,9 @@ use kubewise_remediation::evidence::Evidence;
 use kubewise_remediation::planner::{self, Decision};
 
 use crate::author::{self, Consulted, Silence};
+use crate::feedback;
+use crate::gather::{self, For};
 use crate::runtime::{Handle, Shared};
-use crate::{feedback, gather};
 
 /// Whoever asks for an explanation waits at a terminal, and the API answers within 30 s.
 const EXPLAINED_WITHIN: Period = Period::from_secs(20);
@@ -128,7 +129,7 @@ async fn by_author(
 ) -> Result<String, String> {
     let options = shared.correspondence.options();
     let until = EXPLAINED_WITHIN.min(options.deadline).after(shared.clock.now());
-    let evidence = gather::evidence_of(shared, incident.clone(), anomalies.to_vec(), true).await;
+    let evidence = gather::evidence_of(shared, incident.clone(), anomalies.to_vec(), For::Plan).await;
     let evidence = evidence.map_err(|failure| format!("its evidence cannot be gathered: {failure}"))?;
     let question = author::Question {
         incident,
@@ -170,7 +171,7 @@ async fn known(shared: &Shared, id: &IncidentId) -> Result<(Incident, Vec<Anomal
 
 async fn evidence(shared: &Shared, id: &IncidentId) -> Result<Evidence, Failure> {
     let (incident, anomalies) = known(shared, id).await?;
-    gather::evidence_of(shared, incident, anomalies, true).await
+    gather::evidence_of(shared, incident, anomalies, For::Plan).await
 }
 
 /// The incident that an id is of, or whose plan it is of.

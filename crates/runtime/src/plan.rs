@@ -19,7 +19,7 @@ use kubewise_remediation::planner::{self, Decision};
 use kubewise_remediation::policy::Surroundings;
 
 use crate::author::{self, Consulted};
-use crate::gather;
+use crate::gather::{self, For};
 use crate::runtime::Shared;
 use crate::shutdown::Phase;
 
@@ -33,6 +33,7 @@ pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
     let mut taken = BTreeSet::new();
     while !phase.stop.is_cancelled() {
         let now = shared.clock.now();
+        shared.all_pods.forget_old(now);
         for id in shared.incidents.due(now) {
             if planning.len() < shared.options.workers.plan.max(1) && taken.insert(id.clone()) {
                 planning.push(plan(shared.clone(), id));
@@ -52,7 +53,7 @@ pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
 
 /// Plans one incident.
 async fn plan(shared: Arc<Shared>, id: IncidentId) -> IncidentId {
-    let evidence = match gather::evidence(&shared, &id, true).await {
+    let evidence = match gather::evidence(&shared, &id, For::Plan).await {
         Ok(Some(evidence)) => evidence,
         Ok(None) => return id,
         Err(failure) => {

@@ -28,6 +28,7 @@ use kubewise_remediation::policy;
 use tokio::sync::mpsc;
 
 use crate::author::Correspondence;
+use crate::gather::PodList;
 use crate::guard::Guard;
 use crate::health::Health;
 use crate::incidents::Incidents;
@@ -96,6 +97,7 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     pub(crate) samples: SampleQueue,
     pub(crate) recent: Recent,
+    pub(crate) all_pods: PodList,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) incidents: Incidents,
     pub(crate) correspondence: Correspondence,
@@ -187,6 +189,7 @@ impl Runtime {
             health: Health::new(ports.guards.clone(), &setup.catalogue, now),
             samples: SampleQueue::new(setup.options.queues.samples),
             recent: Recent::default(),
+            all_pods: PodList::default(),
             leader: Leader::new(ports.leadership.clone(), clock.clone(), telemetry.clone()),
             lessons: teacher,
             outbox,

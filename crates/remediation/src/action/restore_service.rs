@@ -51,7 +51,8 @@ pub(crate) fn astray<'a>(
     serving: &'a [ServingService],
     pods: &[Document],
 ) -> impl Iterator<Item = (&'a Document, &'a ServingService)> {
-    let states: Vec<_> = pods.iter().filter_map(|pod| pod.state().ok()).collect();
+    let recorded = pods.iter().filter(|_| !serving.is_empty());
+    let states: Vec<_> = recorded.filter_map(|pod| pod.state().ok()).collect();
     services.iter().filter_map(move |document| {
         let (object, uid) = (document.object().ok()?, document.uid().ok()?);
         let served = serving.iter().find(|served| served.service == object && served.uid == uid)?;

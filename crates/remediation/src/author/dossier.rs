@@ -116,7 +116,7 @@ pub(super) fn items(
     let mut dossier = Dossier { egress, items: Vec::new(), ids: BTreeMap::new() };
     anomalies(evidence, &mut dossier);
     change::add(evidence, revisions, &mut dossier);
-    let states = evidence.pod_states();
+    let states: Vec<_> = evidence.pod_states().collect();
     containers(evidence, &states, &mut dossier);
     events(evidence, &mut dossier);
     logs::add(evidence, &mut dossier);

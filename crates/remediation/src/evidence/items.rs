@@ -4,7 +4,7 @@ use kubewise_core::anomaly::AnomalyRecord;
 use kubewise_core::event::{EventRecord, EventType};
 use kubewise_core::metric::MetricType;
 use kubewise_core::plan::EvidenceItem;
-use kubewise_core::state::ContainerState;
+use kubewise_core::state::{ContainerState, ObjectState};
 use std::collections::BTreeMap;
 
 use super::Evidence;
@@ -50,21 +50,18 @@ impl Evidence {
         anomalies.iter().map(|anomaly| format!("{}: {}", anomaly.reason, anomaly.explanation)).collect()
     }
 
+    /// No more than are taken, since each is read from its pod.
     fn container_items(&self) -> Vec<String> {
-        let mut texts = Vec::new();
-        for pod in self.pod_states() {
-            for container in pod.pod().map(|state| state.containers.as_slice()).unwrap_or_default() {
-                if let Some(trouble) = self.trouble_of(&pod.object, container) {
-                    texts.push(format!(
-                        "{} container {}: {}",
-                        pod.object,
-                        container.name,
-                        told(container, &trouble)
-                    ));
-                }
-            }
-        }
-        texts
+        let troubles = |pod: ObjectState| -> Vec<String> {
+            let containers = pod.pod().map(|state| state.containers.as_slice()).unwrap_or_default();
+            let trouble = |container| Some((container, self.trouble_of(&pod.object, container)?));
+            let ill = containers.iter().filter_map(trouble);
+            ill.map(|(container, trouble)| {
+                format!("{} container {}: {}", pod.object, container.name, told(container, &trouble))
+            })
+            .collect()
+        };
+        self.pod_states().flat_map(troubles).take(MAX_OF_A_KIND).collect()
     }
 
     fn revision_items(&self) -> Vec<String> {

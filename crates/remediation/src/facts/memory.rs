@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kubewise_core::metric::{MetricType, NormalizedMetric};
-use kubewise_core::state::ContainerState;
+use kubewise_core::state::{ContainerState, ObjectState};
 use kubewise_core::{ObjectRef, Timestamp, quantity};
 use serde_json::Value;
 
@@ -26,15 +26,15 @@ const SOON_SECONDS: i64 = 600;
 
 pub(super) fn of(
     evidence: &Evidence,
+    pods: &[ObjectState],
     options: &Options,
     crashed: &str,
     revisions: &Revisions,
 ) -> MemoryFacts {
-    let containers = containers(evidence);
-    let killed = containers
-        .iter()
+    let containers = || pods.iter().filter_map(|state| state.pod()).flat_map(|pod| &pod.containers);
+    let killed = containers()
         .find(|container| container.terminated.as_ref().is_some_and(|ended| &*ended.reason == "OOMKilled"))
-        .or_else(|| containers.iter().find(|container| &*container.name == crashed));
+        .or_else(|| containers().find(|container| &*container.name == crashed));
     let Some(container) = killed else {
         // Its pod is gone; the anomaly still names it.
         let named = evidence.firing().find_map(|anomaly| anomaly.container.clone());
@@ -54,7 +54,7 @@ pub(super) fn of(
     let runs = runs(evidence, &container.name);
     let leak = runs.values().any(|run| leaks(run, limit));
     let measured = runs.values().any(is_long);
-    let soon = containers.iter().any(|other| other.name == container.name && died_soon(other));
+    let soon = containers().any(|other| other.name == container.name && died_soon(other));
     let healthy_limit =
         revisions.last_healthy().and_then(|revision| limit_in(&revision.template, &container.name));
     MemoryFacts {
@@ -67,11 +67,6 @@ pub(super) fn of(
         limit_lowered: healthy_limit.is_some_and(|healthy| healthy > limit),
         cap: memory_cap(evidence, options, &container.name, limit),
     }
-}
-
-fn containers(evidence: &Evidence) -> Vec<ContainerState> {
-    let states = evidence.pod_states();
-    states.iter().filter_map(|state| state.pod()).flat_map(|pod| pod.containers.clone()).collect()
 }
 
 pub(crate) fn limit_in(template: &Value, container: &str) -> Option<f64> {

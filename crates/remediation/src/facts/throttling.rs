@@ -31,9 +31,8 @@ impl ThrottlingFacts {
         let Some(((pod, container), share)) = newest.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
             return ThrottlingFacts::default();
         };
-        let states = evidence.pod_states();
-        let of_pod = states.iter().filter(|state| state.object == *pod).filter_map(|state| state.pod());
-        let mut containers = of_pod.flat_map(|pod| &pod.containers);
+        let state = evidence.pod_states().find(|state| state.object == *pod);
+        let mut containers = state.iter().filter_map(|state| state.pod()).flat_map(|pod| &pod.containers);
         let limit = containers.find(|known| known.name == *container).and_then(|known| known.cpu_limit);
         ThrottlingFacts { container: container.to_string(), share, limit: limit.unwrap_or(0.0) }
     }

@@ -52,7 +52,7 @@ fn baseline(evidence: &Evidence, workload: &Document, now: Timestamp) -> Indicat
 
 /// The failure's own rhythm in seconds: how long a container lives and how long it then waits, at the longest.
 fn failure_interval(evidence: &Evidence) -> u64 {
-    let states = evidence.pod_states();
+    let states: Vec<_> = evidence.pod_states().collect();
     let containers = states.iter().filter_map(|state| state.pod()).flat_map(|pod| &pod.containers);
     containers.map(|container| life(container) + back_off(container)).max().unwrap_or(0)
 }

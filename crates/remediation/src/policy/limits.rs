@@ -10,9 +10,9 @@ use serde_json::Value;
 use super::{Case, Finding, Objection, Options, never, room};
 use crate::action::{Rounding, TEMPLATE, share};
 use crate::evidence::Evidence;
+use crate::evidence::all_pods::{RESOURCES, limits, requests};
 
 const REPLICAS: &str = "/spec/replicas";
-pub(super) const RESOURCES: [&str; 2] = ["memory", "cpu"];
 /// Whoever needs more than twice the replicas or storage at once is looked at by a person.
 const MOST_AT_ONCE: u32 = 2;
 /// Quotas of these scopes do not count the pods of a workload that serves.
@@ -152,37 +152,9 @@ impl Pod {
 
 impl Container {
     fn of(spec: &Value) -> Self {
-        let (limits, requests) = amounts(spec);
         let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().into();
-        Container { name, limits, requests }
+        Container { name, limits: limits(spec), requests: requests(spec) }
     }
-}
-
-/// What the scheduler sets aside for a pod, as [`Pod::requests`], without taking it apart: a cluster has many.
-pub(super) fn set_aside(pod: &Value) -> [f64; 2] {
-    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
-    containers
-        .into_iter()
-        .flatten()
-        .map(|container| amounts(container).1)
-        .fold([0.0; 2], |sum, requests| [0, 1].map(|index| sum[index] + requests[index].unwrap_or(0.0)))
-}
-
-/// Limits and requests of a container.
-fn amounts(container: &Value) -> ([Option<f64>; 2], [Option<f64>; 2]) {
-    let resources = container.get("resources");
-    let of = |section: &str| {
-        let section = resources.and_then(|resources| resources.get(section));
-        RESOURCES.map(|resource| {
-            let value = section?.get(resource)?;
-            value.as_f64().or_else(|| quantity::parse(value.as_str()?))
-        })
-    };
-    let (limits, mut requests) = (of("limits"), of("requests"));
-    for (request, limit) in requests.iter_mut().zip(limits) {
-        *request = request.or(limit); // what the API server does
-    }
-    (limits, requests)
 }
 
 pub(super) fn replicas(workload: &Value) -> u32 {

@@ -6,19 +6,16 @@
 use std::collections::BTreeMap;
 
 use kubewise_core::document::Document;
-use kubewise_core::state::condition;
 use kubewise_core::{Kind, quantity};
 use serde_json::Value;
 
-use super::limits::{Growth, set_aside};
+use super::limits::Growth;
 use super::{Case, Finding, never};
 use crate::action::TEMPLATE;
+use crate::evidence::all_pods::{Room, is_alive, set_aside};
 
 /// The kubelet's default, where a node does not tell.
 const DEFAULT_MAX_PODS: f64 = 110.0;
-/// Memory, CPU, pods.
-type Free = [f64; 3];
-
 pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     let Some(all_pods) = &case.evidence.all_pods else {
         return never("the room on the nodes is not known: not all pods could be listed");
@@ -28,15 +25,11 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     if template.and_then(|template| template.pointer(required)).is_some() {
         return never("the room on the nodes is not known: required node affinity is not judged");
     }
-    let mut nodes: BTreeMap<&str, Free> = BTreeMap::new();
+    let mut nodes: BTreeMap<&str, Room> = BTreeMap::new();
     for node in case.evidence.nodes.iter().filter(|node| admits(node, template)) {
-        if let Some((name, free)) = capacity(node) {
+        if let Some((name, mut free)) = capacity(node) {
+            take(&mut free, all_pods.taken(name));
             nodes.insert(name, free);
-        }
-    }
-    for pod in all_pods.iter().filter(|pod| is_alive(pod)) {
-        if let Some(free) = pod.text("/spec/nodeName").and_then(|node| nodes.get_mut(node)) {
-            take(free, weight(set_aside(&pod.0)));
         }
     }
     let weight_after = weight(growth.after.requests());
@@ -60,10 +53,9 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     if case.changes_template() {
         for pod in case.evidence.pods.iter().filter(|pod| is_alive(pod)) {
             let node = pod.text("/spec/nodeName").unwrap_or_default();
-            let weight_before = weight(set_aside(&pod.0));
             let mut there = nodes.get_mut(node);
             if let Some(free) = &mut there {
-                give_back(free, weight_before);
+                give_back(free, set_aside(pod));
             }
             // A DaemonSet's pod stays on its node; any other pod may move.
             let fits_again = match there.filter(|_| in_place) {
@@ -99,10 +91,7 @@ pub(super) fn in_place(case: &Case<'_>, pod: &Document, growth: &Growth) -> Find
     let (Some(all_pods), Some((_, mut free))) = (&case.evidence.all_pods, node) else {
         return never("the room on the pod's node is not known");
     };
-    let there = |pod: &&Document| pod.text("/spec/nodeName") == Some(name) && is_alive(pod);
-    for other in all_pods.iter().filter(there) {
-        take(&mut free, weight(set_aside(&other.0)));
-    }
+    take(&mut free, all_pods.taken(name));
     give_back(&mut free, weight(growth.before.requests()));
     if !fits(&free, weight(growth.after.requests())) {
         return never(format!("node {name} has no room for what the pod would ask for more"));
@@ -110,25 +99,25 @@ pub(super) fn in_place(case: &Case<'_>, pod: &Document, growth: &Growth) -> Find
     Ok(format!("node {name} has room for it"))
 }
 
-fn weight([memory, cpu]: [f64; 2]) -> Free {
+fn weight([memory, cpu]: [f64; 2]) -> Room {
     [memory, cpu, 1.0]
 }
 
-fn take(free: &mut Free, weight: Free) {
+fn take(free: &mut Room, weight: Room) {
     free.iter_mut().zip(weight).for_each(|(free, weight)| *free -= weight);
 }
 
-fn give_back(free: &mut Free, weight: Free) {
+fn give_back(free: &mut Room, weight: Room) {
     free.iter_mut().zip(weight).for_each(|(free, weight)| *free += weight);
 }
 
 /// What is not asked for needs no room, even on a node that is overcommitted.
-fn fits(free: &Free, weight: Free) -> bool {
+fn fits(free: &Room, weight: Room) -> bool {
     free.iter().zip(weight).all(|(free, weight)| weight <= 0.0 || *free >= weight)
 }
 
 /// On the node with the most memory to spare.
-fn place(nodes: &mut BTreeMap<&str, Free>, weight: Free) -> bool {
+fn place(nodes: &mut BTreeMap<&str, Room>, weight: Room) -> bool {
     let fitting = nodes.values_mut().filter(|free| fits(free, weight));
     match fitting.max_by(|a, b| a[0].total_cmp(&b[0])) {
         Some(free) => {
@@ -139,13 +128,9 @@ fn place(nodes: &mut BTreeMap<&str, Free>, weight: Free) -> bool {
     }
 }
 
-fn is_alive(pod: &Document) -> bool {
-    !matches!(pod.text("/status/phase"), Some("Succeeded" | "Failed"))
-}
-
-fn capacity(node: &Document) -> Option<(&str, Free)> {
+fn capacity(node: &Document) -> Option<(&str, Room)> {
     let amount = |resource: &str| {
-        let value = node.0.pointer("/status/allocatable")?.get(resource)?;
+        let value = node.at("/status/allocatable")?.get(resource)?;
         value.as_f64().or_else(|| quantity::parse(value.as_str()?))
     };
     let pods = amount("pods").unwrap_or(DEFAULT_MAX_PODS);
@@ -154,9 +139,8 @@ fn capacity(node: &Document) -> Option<(&str, Free)> {
 
 /// Whether the scheduler would put a pod of the template on the node, room aside.
 fn admits(node: &Document, template: Option<&Value>) -> bool {
-    let Ok(state) = node.state() else { return false };
-    let kubewise_core::state::StateDetail::Node(state) = &state.detail else { return false };
-    let ready = condition(&state.conditions, "Ready").is_some_and(|ready| &*ready.status == "True");
+    let ready = node.condition("Ready") == Some("True");
+    let cordoned = node.at("/spec/unschedulable").and_then(Value::as_bool) == Some(true);
     let spec = |pointer: &str| template.and_then(|template| template.pointer(pointer));
     let selector = spec("/spec/nodeSelector").and_then(Value::as_object);
     let selected = selector
@@ -170,7 +154,7 @@ fn admits(node: &Document, template: Option<&Value>) -> bool {
         .iter()
         .filter(|taint| taint.get("effect").and_then(Value::as_str) != Some("PreferNoSchedule"))
         .all(|taint| tolerations.iter().any(|toleration| tolerates(toleration, taint)));
-    ready && !state.unschedulable && selected && tolerated
+    ready && !cordoned && selected && tolerated
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {

@@ -11,7 +11,8 @@ use kubewise_core::{Kind, ObjectRef};
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    World, anomaly, at, cart, crashing, line, node, out_of_memory, running, stateful_set, world,
+    World, anomaly, at, cart, change_all_pods, crashing, line, node, out_of_memory, running, stateful_set,
+    world,
 };
 
 fn check(world: &World, expect: &str) {
@@ -340,9 +341,11 @@ pub(crate) fn node_down(unready: usize) -> World {
     let object = ObjectRef::cluster_scoped(Kind::Node, "n1");
     let mut world = of(out_of_memory(), nodes[0].0.clone(), object, Reason::NodeNotReady);
     world.evidence.nodes = nodes;
-    for pod in world.evidence.all_pods.iter_mut().flatten() {
-        pod.0["spec"]["nodeName"] = json!("n1");
-    }
+    change_all_pods(&mut world, |pods| {
+        for pod in pods {
+            pod.0["spec"]["nodeName"] = json!("n1");
+        }
+    });
     world
 }
 

@@ -8,7 +8,7 @@ use kubewise_remediation::playbook::Playbooks;
 use serde_json::{Value, json};
 
 use crate::beside::node_down;
-use crate::fixture::{World, crash_loop, line, now};
+use crate::fixture::{World, change_all_pods, crash_loop, line, now};
 
 fn doing(reason: &str, action: &str, parameters: &Value) -> Playbooks {
     let text = format!(
@@ -33,9 +33,12 @@ fn plan(world: &World) -> RemediationPlan {
     }
 }
 
-/// The first pod on the node.
-fn first(world: &mut World) -> &mut Value {
-    &mut world.evidence.all_pods.as_mut().unwrap()[0].0
+/// Sets a value within the first pod on the node.
+fn set_first(world: &mut World, place: &str, value: Value) {
+    change_all_pods(world, |pods| {
+        let (parent, key) = place.rsplit_once('/').unwrap();
+        pods[0].0.pointer_mut(parent).unwrap()[key] = value;
+    });
 }
 
 const REFUSED: &str = "hand over by playbook test for Premise";
@@ -53,25 +56,25 @@ fn a_drain_cordons_first_and_then_evicts_pod_by_pod() {
 #[test]
 fn pods_that_belong_to_the_node_stay_and_those_that_would_be_lost_stop_it() {
     let mut world = node_down(1);
-    first(&mut world)["metadata"]["ownerReferences"][0]["kind"] = json!("DaemonSet");
+    set_first(&mut world, "/metadata/ownerReferences/0/kind", json!("DaemonSet"));
     assert_eq!(plan(&world).actions.len(), 2, "a DaemonSet's pod stays");
     let mut world = node_down(1);
-    first(&mut world)["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "x" });
+    set_first(&mut world, "/metadata/annotations", json!({ "kubernetes.io/config.mirror": "x" }));
     assert_eq!(plan(&world).actions.len(), 2, "a mirror pod stays");
     let mut world = node_down(1);
-    first(&mut world)["spec"]["nodeName"] = json!("n2");
+    set_first(&mut world, "/spec/nodeName", json!("n2"));
     assert_eq!(plan(&world).actions.len(), 2, "a pod of another node is none of its business");
     let mut world = node_down(1);
-    first(&mut world)["metadata"]["ownerReferences"] = json!([]);
+    set_first(&mut world, "/metadata/ownerReferences", json!([]));
     check(&world, REFUSED);
     let mut world = node_down(1);
-    first(&mut world)["spec"]["volumes"] = json!([{ "name": "data", "emptyDir": {} }]);
+    set_first(&mut world, "/spec/volumes", json!([{ "name": "data", "emptyDir": {} }]));
     check(&world, REFUSED);
     let mut world = node_down(1);
-    first(&mut world)["spec"]["volumes"] = json!([{ "name": "shm", "emptyDir": { "medium": "Memory" } }]);
+    set_first(&mut world, "/spec/volumes", json!([{ "name": "shm", "emptyDir": { "medium": "Memory" } }]));
     assert_eq!(plan(&world).actions.len(), 3, "memory is lost with any pod");
     let mut world = node_down(1);
-    first(&mut world)["metadata"]["namespace"] = json!("kube-system");
+    set_first(&mut world, "/metadata/namespace", json!("kube-system"));
     check(&world, "hand over by playbook test for ProtectedNamespace");
     let mut world = node_down(1);
     world.evidence.all_pods = None;
@@ -81,9 +84,11 @@ fn pods_that_belong_to_the_node_stay_and_those_that_would_be_lost_stop_it() {
 /// What a step is told just before it, after the pods or budgets changed.
 fn recheck(step: usize, change: impl FnOnce(&mut World)) -> Result<(), (String, bool)> {
     let mut world = node_down(1);
-    for pod in world.evidence.all_pods.as_mut().unwrap() {
-        pod.0["status"]["conditions"] = json!([{ "type": "Ready", "status": "True" }]);
-    }
+    change_all_pods(&mut world, |pods| {
+        for pod in pods {
+            pod.0["status"]["conditions"] = json!([{ "type": "Ready", "status": "True" }]);
+        }
+    });
     let plan = plan(&world);
     world.set("/spec/unschedulable", json!(true));
     change(&mut world);
@@ -95,8 +100,7 @@ fn recheck(step: usize, change: impl FnOnce(&mut World)) -> Result<(), (String, 
 fn each_eviction_waits_for_its_budget_and_for_the_pod_that_went_before() {
     assert_eq!(recheck(1, |_| ()), Ok(()));
     let budget = |world: &mut World| {
-        let pod = &mut world.evidence.all_pods.as_mut().unwrap()[0].0;
-        pod["metadata"]["labels"] = json!({ "app": "cart" });
+        set_first(world, "/metadata/labels", json!({ "app": "cart" }));
         world.evidence.budgets = vec![Document(json!({
             "kind": "PodDisruptionBudget", "metadata": { "name": "cart", "namespace": "shop", "uid": "b" },
             "spec": { "selector": { "matchLabels": { "app": "cart" } } },
@@ -109,15 +113,15 @@ fn each_eviction_waits_for_its_budget_and_for_the_pod_that_went_before() {
         world.evidence.budgets[0].0["metadata"]["namespace"] = json!("other");
     };
     assert_eq!(recheck(1, elsewhere), Ok(()), "a budget of another namespace");
-    let leaving = |world: &mut World| first(world)["metadata"]["deletionTimestamp"] = json!(now());
+    let leaving = |world: &mut World| set_first(world, "/metadata/deletionTimestamp", json!(now()));
     assert_eq!(recheck(2, leaving), Err(("DisruptionBudget".into(), true)));
     let starting = |world: &mut World| {
-        first(world)["spec"]["nodeName"] = json!("n2");
-        first(world)["metadata"]["uid"] = json!("its-successor");
-        first(world)["status"]["conditions"][0]["status"] = json!("False");
+        set_first(world, "/spec/nodeName", json!("n2"));
+        set_first(world, "/metadata/uid", json!("its-successor"));
+        set_first(world, "/status/conditions/0/status", json!("False"));
     };
     assert_eq!(recheck(2, starting), Err(("DisruptionBudget".into(), true)));
-    let gone = |world: &mut World| world.evidence.all_pods.as_mut().unwrap().truncate(1);
+    let gone = |world: &mut World| change_all_pods(world, |pods| pods.truncate(1));
     assert_eq!(recheck(2, gone), Ok(()), "what went by itself is done");
 }
 

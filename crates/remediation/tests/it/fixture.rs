@@ -12,7 +12,7 @@ use kubewise_core::plan::{Action, Disposition, FieldChange, Mode, RemediationPla
 use kubewise_core::record::{Extra, HealthyRevision, SchemaVersion};
 use kubewise_core::unit::Unit;
 use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
-use kubewise_remediation::evidence::Evidence;
+use kubewise_remediation::evidence::{AllPods, Evidence};
 use kubewise_remediation::planner::{self, Decision};
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy::{Options, Surroundings};
@@ -206,7 +206,7 @@ pub(crate) fn world(reason: Reason, container: &Value) -> World {
         documents,
         now(),
     );
-    evidence.all_pods = Some(evidence.pods.clone());
+    evidence.all_pods = Some(evidence.pods.clone().into());
     World {
         evidence,
         options: Options { mode: Mode::Auto, ..Options::default() },
@@ -229,8 +229,15 @@ pub(crate) fn out_of_memory() -> World {
         pod.0["status"]["containerStatuses"] = json!([crashing("OOMKilled", 137, 20)]);
         pod.0["status"]["conditions"] = json!([{ "type": "Ready", "status": "False" }]);
     }
-    world.evidence.all_pods = Some(world.evidence.pods.clone());
+    world.evidence.all_pods = Some(world.evidence.pods.clone().into());
     world
+}
+
+/// Changes the pods of every namespace.
+pub(crate) fn change_all_pods(world: &mut World, change: impl FnOnce(&mut Vec<Document>)) {
+    let mut pods = world.evidence.all_pods.as_deref().unwrap_or_default().to_vec();
+    change(&mut pods);
+    world.evidence.all_pods = Some(pods.into());
 }
 
 pub(crate) fn scaled_to_zero() -> World {
@@ -238,7 +245,7 @@ pub(crate) fn scaled_to_zero() -> World {
     world.evidence.anomalies = vec![anomaly(Reason::ScaledToZero, "11:55:00")];
     world.evidence.incident.reason = Reason::ScaledToZero;
     world.evidence.pods.clear();
-    world.evidence.all_pods = Some(Vec::new());
+    world.evidence.all_pods = Some(AllPods::default());
     world.set("/spec/replicas", json!(0));
     world.samples(&MetricType::ReplicasDesired, &[3.0, 3.0, 0.0]);
     world
