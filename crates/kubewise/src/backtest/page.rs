@@ -29,7 +29,7 @@ svg{display:block;width:100%;height:auto;margin:.5rem 0}svg text{fill:var(--soft
 .grid{stroke:var(--line)}.expected{stroke:var(--soft);stroke-dasharray:5 4}.shade{fill:#d1495b;opacity:.12}\
 .Critical{fill:#d1495b}.Warning{fill:#e09f3e}.Info{fill:#5b8fb9}.label{fill:none;stroke:var(--ink);stroke-width:1.5}\
 summary{cursor:pointer;color:var(--soft)}code{font-size:.85rem;word-break:break-all}\
-figure{margin:.8rem 0}figcaption{font-size:.85rem}.key{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin:0 .3rem 0 .8rem}";
+figure{margin:.8rem 0}figcaption{font-size:.85rem}.key{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin:0 .3rem 0 .8rem}.line{display:inline-block}";
 /// Told apart also by people who see few colours.
 const COLOURS: [&str; 12] = [
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#6b6ecf", "#b5bd61",
@@ -373,7 +373,11 @@ fn draw(page: &mut String, incident: &Told, plot: &Plot) {
     }
     page.push_str("</svg><figcaption class=\"soft\">");
     for (name, colour) in plot.lines.keys().zip(COLOURS.iter().cycle()) {
-        let _ = write!(page, "<span class=\"key\" style=\"background:{colour}\"></span>{}", Safe(name));
+        let _ = write!(
+            page,
+            "<span class=\"line\"><span class=\"key\" style=\"background:{colour}\"></span>{}</span> ",
+            Safe(name)
+        );
     }
     if plot.left_out > 0 {
         let _ = write!(page, " · {} calmer series are not drawn", plot.left_out);
