@@ -72,6 +72,8 @@ kinds! {
     Node "" "v1" "nodes" false;
     Namespace "" "v1" "namespaces" false;
     HorizontalPodAutoscaler "autoscaling" "v2" "horizontalpodautoscalers" true;
+    VerticalPodAutoscaler "autoscaling.k8s.io" "v1" "verticalpodautoscalers" true;
+    ScaledObject "keda.sh" "v1alpha1" "scaledobjects" true;
     PodDisruptionBudget "policy" "v1" "poddisruptionbudgets" true;
     Service "" "v1" "services" true;
     PersistentVolumeClaim "" "v1" "persistentvolumeclaims" true;
@@ -98,6 +100,11 @@ impl ApiPath {
 }
 
 impl Kind {
+    /// Kinds that a cluster has only if somebody installed them.
+    pub fn is_extension(&self) -> bool {
+        matches!(self, Kind::VerticalPodAutoscaler | Kind::ScaledObject)
+    }
+
     /// Kinds that own pods and give them their identity.
     pub fn is_workload(&self) -> bool {
         matches!(

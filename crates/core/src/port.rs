@@ -76,7 +76,7 @@ pub trait ClusterReader: Send + Sync {
     async fn get(&self, object: &ObjectRef) -> Result<Option<Document>, Failure>;
 
     /// All objects of a kind in a namespace (or of the cluster), by name; at most 5,000, else a failure, since
-    /// a cut list must not pass for a whole one.
+    /// a cut list must not pass for a whole one. None of a kind that the cluster does not have.
     async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Document>, Failure>;
 
     /// The last lines that a container wrote; of its previous run if `previous`. At most 64 KiB.

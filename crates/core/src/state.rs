@@ -240,6 +240,8 @@ impl ObjectState {
             Kind::ControllerRevision
             | Kind::CronJob
             | Kind::Namespace
+            | Kind::VerticalPodAutoscaler
+            | Kind::ScaledObject
             | Kind::PersistentVolumeClaim
             | Kind::ResourceQuota
             | Kind::LimitRange

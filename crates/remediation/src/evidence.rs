@@ -88,6 +88,8 @@ pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
     let beside = [
         Kind::Pod,
         Kind::HorizontalPodAutoscaler,
+        Kind::VerticalPodAutoscaler,
+        Kind::ScaledObject,
         Kind::PodDisruptionBudget,
         Kind::ResourceQuota,
         Kind::LimitRange,

@@ -30,6 +30,9 @@ impl ClusterReader for Kubernetes {
     async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Document>, Failure> {
         let what = format!("list {kind}{}", namespace.map(|name| format!(" in {name}")).unwrap_or_default());
         let mut found = Vec::new();
+        if kind.is_extension() && !serves(&self.reads, kind).await? {
+            return Ok(found);
+        }
         let mut next = None;
         loop {
             let page = list_page(&self.reads, &what, kind, namespace, self.options.page_size, next).await?;
@@ -79,6 +82,21 @@ pub(crate) async fn get(connection: &Connection, object: &ObjectRef) -> Result<O
         Err(failure) if failure.is(Rejection::NotFound) => Ok(None),
         Err(failure) => Err(failure),
     }
+}
+
+/// Whether the cluster has a kind of an extension. Every account may ask that, while a list of a kind that is not there
+/// is answered with a page like a proxy's, or with a refusal of the right to it.
+async fn serves(connection: &Connection, kind: &Kind) -> Result<bool, Failure> {
+    let request = kube::core::Request::new("/apis").list(&ListParams::default());
+    let groups = connection.object(Intent::Read, "list the groups of the API", request).await?;
+    let groups = groups.get("groups").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let mut versions = groups
+        .iter()
+        .filter_map(|group| group.get("versions")?.as_array())
+        .flatten()
+        .filter_map(|version| version.get("groupVersion")?.as_str());
+    let wanted = kind.api().map(|api| api.api_version());
+    Ok(versions.any(|version| wanted.as_deref() == Some(version)))
 }
 
 /// A part of a list.

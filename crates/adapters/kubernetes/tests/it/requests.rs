@@ -108,6 +108,25 @@ async fn a_list_is_whole_and_sorted_or_it_fails() {
 }
 
 #[tokio::test]
+async fn of_an_extension_that_is_not_installed_there_is_nothing() {
+    let groups = |versions: &[&str]| {
+        let versions: Vec<Value> = versions.iter().map(|version| json!({"groupVersion": version})).collect();
+        Reply::json(200, &json!({"kind": "APIGroupList", "groups": [{"versions": versions}]}))
+    };
+    let forbidden = Reply::status(403, "Forbidden", "you may not");
+    for (installed, is_there) in [(groups(&["apps/v1"]), false), (groups(&["keda.sh/v1alpha1"]), true)] {
+        let forbidden = forbidden.clone();
+        let script = move |request: &crate::fake::Seen, _: &[crate::fake::Seen]| {
+            if request.path == "/apis" { installed.clone() } else { forbidden.clone() }
+        };
+        let fake = Fake::start(script).await;
+        let found = fake.kubernetes(impatient()).await.list(&Kind::ScaledObject, Some("shop")).await;
+        let refused = found.as_ref().is_err_and(|failure| failure.is(Rejection::Forbidden));
+        assert!(if is_there { refused } else { found == Ok(Vec::new()) }, "{found:?}");
+    }
+}
+
+#[tokio::test]
 async fn logs_are_the_last_whole_lines() {
     let lines = (0..10_000).map(|line| format!("line {line} ä\n")).collect::<Vec<_>>().concat();
     let answer = Reply::Answer { code: 200, headers: vec![], body: lines };
