@@ -64,6 +64,26 @@ guards! {
         OwnHierarchy,
         /// A field that something else reconciles is never written.
         FieldOwnership,
+        /// The replicas are the HorizontalPodAutoscaler's, if there is one.
+        OwnedByAutoscaler,
+        /// The replicas are KEDA's, if it scales the workload.
+        OwnedByKeda,
+        /// The resources are the VerticalPodAutoscaler's, if there is one.
+        OwnedByVerticalAutoscaler,
+        /// What an operator's object controls is changed by way of that object.
+        OwnedByController,
+        /// What Argo CD manages is changed at its source.
+        OwnedByArgoCd,
+        /// What Flux manages is changed at its source.
+        OwnedByFlux,
+        /// What Fleet manages is changed at its source.
+        OwnedByFleet,
+        /// What Config Sync manages is changed at its source.
+        OwnedByConfigSync,
+        /// What a Helm release installed is changed by an upgrade, unless a person allows otherwise.
+        OwnedByHelm,
+        /// A field whose manager reconciles it is that manager's.
+        OwnedByManager,
         /// A revision that KubeWise made is not undone as if a person had made it.
         OwnRevision,
         /// A rollout is undone only to a revision that is there and was healthy.
@@ -74,8 +94,20 @@ guards! {
         NeverToZero,
         /// No StatefulSet is scaled down.
         NoStatefulSetScaleDown,
+        /// No autoscaler's bound and no claim becomes more than twice as large at once.
+        AtMostTwice,
         /// Limits stay between use and cap, and within limit ranges, quotas and the room on nodes.
         LimitBounds,
+        /// No limit is below what is used.
+        AboveUse,
+        /// No limit is raised above the cap.
+        BelowCap,
+        /// What a LimitRange of the namespace forbids is not asked for.
+        LimitRanges,
+        /// Nothing is asked for that the quotas of the namespace have no room for.
+        Quotas,
+        /// Nothing is asked for that no node has room for.
+        NodeRoom,
         /// Only pods that come back are evicted.
         Evictions,
         /// Only so many repairs of one workload within a window.

@@ -12,6 +12,7 @@ mod ownership;
 mod pace;
 mod revision;
 mod room;
+mod scale;
 mod scope;
 mod shape;
 
@@ -227,7 +228,8 @@ fn not_before(until: Timestamp, finding: impl Into<String>) -> Finding {
 
 type Rule = fn(&Case<'_>) -> Finding;
 
-/// Every rule, in the order in which a person would ask.
+/// Every rule, in the order in which a person would ask. Those of ownership and of limits have parts, in tables of their
+/// own: `ownership::OWNERS` and `limits::BOUNDS`.
 const RULES: &[(Guard, Rule)] = &[
     (Guard::ProtectedNamespace, scope::protected_namespace),
     (Guard::OwnHierarchy, scope::own_hierarchy),
@@ -235,8 +237,9 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::OwnRevision, revision::own_revision),
     (Guard::RevisionStillThere, revision::revision_still_there),
     (Guard::RecreateStrategy, revision::recreate_strategy),
-    (Guard::NeverToZero, limits::never_to_zero),
-    (Guard::NoStatefulSetScaleDown, limits::no_stateful_set_scale_down),
+    (Guard::NeverToZero, scale::never_to_zero),
+    (Guard::NoStatefulSetScaleDown, scale::no_stateful_set_scale_down),
+    (Guard::AtMostTwice, scale::at_most_twice),
     (Guard::LimitBounds, limits::limit_bounds),
     (Guard::Evictions, scope::evictions),
     (Guard::Attempts, pace::attempts),

@@ -1,108 +1,82 @@
-//! Replicas, requests and limits within bounds.
+//! Requests and limits within bounds.
 
 use kubewise_core::action::{ActionStatus, Direction};
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::metric::MetricType;
-use kubewise_core::plan::{FieldChange, Operation};
-use kubewise_core::{Kind, ObjectRef, quantity};
+use kubewise_core::plan::Operation;
+use kubewise_core::{Kind, quantity};
 use serde_json::Value;
 
-use super::{Case, Finding, Objection, Options, never, room};
+use super::scale::{most_replicas, replicas};
+use super::{Case, Finding, Options, never, room};
 use crate::action::{Rounding, TEMPLATE, share};
 use crate::evidence::Evidence;
 use crate::evidence::all_pods::{RESOURCES, limits, requests};
 
-const REPLICAS: &str = "/spec/replicas";
-/// Whoever needs more than twice the replicas or storage at once is looked at by a person.
-const MOST_AT_ONCE: u32 = 2;
 /// Quotas of these scopes do not count the pods of a workload that serves.
 const OTHER_SCOPES: [&str; 2] = ["BestEffort", "Terminating"];
 
-pub(super) fn never_to_zero(case: &Case<'_>) -> Finding {
-    let zero = |value: &Option<Value>| value.as_ref().and_then(Value::as_i64).is_some_and(|count| count <= 0);
-    if case.changes().any(|change| change.path == REPLICAS && zero(&change.after)) {
-        return never(format!("{} would have no replica", case.object));
-    }
-    if let Some((object, _)) = bounds(case).find(|(_, change)| zero(&change.after)) {
-        return never(format!("{object} could leave no replica"));
-    }
-    Ok("nothing is scaled to zero".into())
-}
+type Bound = fn(&Case<'_>, &Growth) -> Finding;
 
-/// The bounds of autoscalers that are changed.
-fn bounds<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a ObjectRef, &'a FieldChange)> {
-    case.writes().filter(|(object, _)| object.kind == Kind::HorizontalPodAutoscaler)
-}
-
-pub(super) fn no_stateful_set_scale_down(case: &Case<'_>) -> Finding {
-    let (before, after) = (replicas(&case.workload.0), replicas(&case.after()));
-    if case.object.kind == Kind::StatefulSet && after < before {
-        return never(format!("{} would go from {before} to {after} replicas", case.object));
-    }
-    Ok("no StatefulSet is scaled down".into())
-}
+/// What bounds the amounts of pods that are given others, or become more; each a guard by itself.
+const BOUNDS: &[(Guard, Bound)] = &[
+    (Guard::AboveUse, above_use),
+    (Guard::BelowCap, below_cap),
+    (Guard::LimitRanges, limit_ranges),
+    (Guard::Quotas, quotas),
+    (Guard::NodeRoom, node_room),
+];
 
 pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
+    let mut told = Vec::new();
+    for growth in resized(case).chain(rolled_out(case)) {
+        for (_, bound) in BOUNDS.iter().filter(|(guard, _)| case.options.guards.stands(*guard)) {
+            told.push(bound(case, &growth)?);
+        }
+    }
+    told.retain(|finding| !finding.is_empty());
+    if told.is_empty() {
+        return Ok("no limit is changed and nothing is scaled up".into());
+    }
+    Ok(told.join("; "))
+}
+
+/// The pods of the workload, if they are given other resources, or more of them are made or may be.
+fn rolled_out(case: &Case<'_>) -> Option<Growth> {
     let after = case.after();
-    let count = |value: &Option<Value>| value.as_ref().and_then(Value::as_u64).unwrap_or(0) as u32;
-    let mut most = 0;
-    for (object, change) in bounds(case) {
-        let (before, after) = (count(&change.before), count(&change.after));
-        if after > before.saturating_mul(MOST_AT_ONCE) {
-            return never(format!("{object} would go from {before} to {after} replicas at once"));
-        }
-        most = most.max(after);
-    }
-    for (object, change) in case.writes().filter(|(object, _)| object.kind == Kind::PersistentVolumeClaim) {
-        let size = |value: &Option<Value>| value.as_ref()?.as_str().and_then(quantity::parse);
-        let (before, after) = (size(&change.before), size(&change.after));
-        if before.is_none_or(|before| after.is_none_or(|after| after > before * f64::from(MOST_AT_ONCE))) {
-            return never(format!("{object} would grow to more than {MOST_AT_ONCE} times its size at once"));
-        }
-    }
-    let in_place = resized_pods(case)?;
     let growth = Growth {
         before: Pod::of(case.workload.0.pointer(TEMPLATE)),
         after: Pod::of(after.pointer(TEMPLATE)),
         replicas_before: replicas(&case.workload.0),
-        replicas_after: replicas(&after).max(most),
+        replicas_after: replicas(&after).max(most_replicas(case)),
         surge: surge(case),
+        in_place: None,
     };
     // An earlier template that is put back as a whole ran within its bounds before.
     let resources =
         case.changes().any(|change| change.path.starts_with(TEMPLATE) && change.path.contains("/resources"));
-    if !resources && growth.replicas_after <= growth.replicas_before {
-        return Ok(in_place.unwrap_or_else(|| "no limit is changed and nothing is scaled up".into()));
-    }
-    let bounds = [use_and_cap, limit_ranges, quotas, room::room];
-    let findings = bounds.iter().map(|bound| bound(case, &growth)).collect::<Result<Vec<_>, _>>()?;
-    Ok(findings.into_iter().filter(|finding| !finding.is_empty()).collect::<Vec<_>>().join("; "))
+    (resources || growth.replicas_after > growth.replicas_before).then_some(growth)
 }
 
-/// Pods that are given other resources where they run; `None` if there are none.
-fn resized_pods(case: &Case<'_>) -> Result<Option<String>, Objection> {
-    let mut told = None;
-    for step in case.steps {
-        let Operation::Write { object, changes, .. } = &step.operation else { continue };
-        let Some(pod) = case.evidence.document(object).filter(|_| object.kind == Kind::Pod) else { continue };
+/// Pods that are given other resources where they run.
+fn resized(case: &Case<'_>) -> impl Iterator<Item = Growth> {
+    case.steps.iter().filter_map(move |step| {
+        let Operation::Write { object, changes, .. } = &step.operation else { return None };
+        let pod = case.evidence.document(object).filter(|_| object.kind == Kind::Pod)?;
         let mut after = pod.0.clone();
         for change in changes {
             crate::field::set(&mut after, &change.path, change.after.clone());
         }
-        let growth = Growth {
+        Some(Growth {
             before: Pod::of(Some(&pod.0)),
             after: Pod::of(Some(&after)),
             replicas_before: 1,
             replicas_after: 1,
             surge: 0,
-        };
-        let bounds = [use_and_cap, limit_ranges, quotas];
-        let mut findings = bounds.iter().map(|bound| bound(case, &growth)).collect::<Result<Vec<_>, _>>()?;
-        findings.push(room::in_place(case, pod, &growth)?);
-        told =
-            Some(findings.into_iter().filter(|finding| !finding.is_empty()).collect::<Vec<_>>().join("; "));
-    }
-    Ok(told)
+            in_place: Some(pod.clone()),
+        })
+    })
 }
 
 /// What one pod of the workload asks for before and after, and how many there are.
@@ -114,6 +88,8 @@ pub(super) struct Growth {
     pub(super) replicas_after: u32,
     /// Pods that are made before old ones go.
     pub(super) surge: u32,
+    /// The pod that is meant, if it stays where it runs.
+    in_place: Option<Document>,
 }
 
 #[derive(Debug, Default)]
@@ -157,11 +133,6 @@ impl Container {
     }
 }
 
-pub(super) fn replicas(workload: &Value) -> u32 {
-    let daemon = workload.pointer("/status/desiredNumberScheduled").and_then(Value::as_u64);
-    workload.pointer(REPLICAS).and_then(Value::as_u64).or(daemon).unwrap_or(1) as u32
-}
-
 fn surge(case: &Case<'_>) -> u32 {
     let recreate = case.workload.text("/spec/strategy/type") == Some("Recreate");
     if !case.changes_template() || case.object.kind != Kind::Deployment || recreate {
@@ -195,56 +166,77 @@ fn before_first_raise(evidence: &Evidence, resource: &str, container: &str) -> O
     })
 }
 
-fn use_and_cap(case: &Case<'_>, growth: &Growth) -> Finding {
+/// A limit that becomes another one.
+struct NewLimit<'a> {
+    container: &'a Container,
+    index: usize,
+    old: Option<f64>,
+    new: Option<f64>,
+}
+
+fn new_limits(growth: &Growth) -> impl Iterator<Item = NewLimit<'_>> {
+    let containers = growth.before.containers.iter().zip(&growth.after.containers);
+    let limits = containers.flat_map(|(before, container)| {
+        [0, 1].map(|index| NewLimit {
+            container,
+            index,
+            old: before.limits[index],
+            new: container.limits[index],
+        })
+    });
+    limits.filter(|limit| limit.old != limit.new)
+}
+
+fn above_use(case: &Case<'_>, growth: &Growth) -> Finding {
     let mut told = Vec::new();
-    for (before, after) in growth.before.containers.iter().zip(&growth.after.containers) {
+    for NewLimit { container, index, old, new } in new_limits(growth) {
+        let (name, resource, Some(new)) = (&container.name, RESOURCES[index], new) else { continue };
+        match used(case.evidence, resource, name) {
+            Some(used) if new < used => {
+                let (used, new) = (show(resource, used), show(resource, new));
+                return never(format!("{name} uses {used} of {resource}, more than {new}"));
+            }
+            None if old.is_none_or(|old| new < old) => {
+                return never(format!("the {resource} use of {name} is not known"));
+            }
+            Some(_) | None => {
+                told.push(format!("{resource} limit {} of {name} is above use", show(resource, new)));
+            }
+        }
+    }
+    Ok(told.join("; "))
+}
+
+fn below_cap(case: &Case<'_>, growth: &Growth) -> Finding {
+    // The API server refuses this too; here it is told before.
+    for container in &growth.after.containers {
         for (index, resource) in RESOURCES.into_iter().enumerate() {
-            let (old, new) = (before.limits[index], after.limits[index]);
-            let shown = |amount: f64| show(resource, amount);
-            if let (Some(limit), Some(request)) = (new, after.requests[index])
+            if let (Some(limit), Some(request)) = (container.limits[index], container.requests[index])
                 && request > limit
             {
                 return never(format!(
                     "the {resource} request {} of {} would be above its limit {}",
-                    shown(request),
-                    after.name,
-                    shown(limit)
+                    show(resource, request),
+                    container.name,
+                    show(resource, limit)
                 ));
             }
-            if old == new {
-                continue;
-            }
-            let Some(new) = new else {
-                return never(format!("{} would have no {resource} limit", after.name));
-            };
-            let used = used(case.evidence, resource, &after.name);
-            if used.is_some_and(|used| new < used) {
-                let used = used.unwrap_or_default();
-                return never(format!(
-                    "{} uses {} of {resource}, more than {}",
-                    after.name,
-                    shown(used),
-                    shown(new)
-                ));
-            }
-            if used.is_none() && old.is_none_or(|old| new < old) {
-                return never(format!("the {resource} use of {} is not known", after.name));
-            }
-            // Limits are written in whole mebibytes and millicores, rounded up.
-            let (cap, unit) = if resource == "memory" {
-                (memory_cap(case.evidence, case.options, &after.name, old.unwrap_or(new)), 1_048_576.0)
-            } else {
-                (cpu_cap(case.evidence, case.options, &after.name, old.unwrap_or(new)), 0.001)
-            };
-            if old.is_none_or(|old| new > old) && new > ((cap / unit).ceil() + 0.5) * unit {
-                return never(format!("{} is above the cap of {}", shown(new), shown(cap)));
-            }
-            told.push(format!(
-                "{resource} limit {} of {} is above use and below the cap",
-                shown(new),
-                after.name
-            ));
         }
+    }
+    let mut told = Vec::new();
+    for NewLimit { container, index, old, new } in new_limits(growth) {
+        let (name, resource) = (&container.name, RESOURCES[index]);
+        let Some(new) = new else { return never(format!("{name} would have no {resource} limit")) };
+        // Limits are written in whole mebibytes and millicores, rounded up.
+        let (cap, unit) = if resource == "memory" {
+            (memory_cap(case.evidence, case.options, name, old.unwrap_or(new)), 1_048_576.0)
+        } else {
+            (cpu_cap(case.evidence, case.options, name, old.unwrap_or(new)), 0.001)
+        };
+        if old.is_none_or(|old| new > old) && new > ((cap / unit).ceil() + 0.5) * unit {
+            return never(format!("{} is above the cap of {}", show(resource, new), show(resource, cap)));
+        }
+        told.push(format!("{resource} limit {} of {name} is below the cap", show(resource, new)));
     }
     Ok(told.join("; "))
 }
@@ -359,6 +351,13 @@ fn more(growth: &Growth, before: [f64; 2], after: [f64; 2]) -> [f64; 2] {
     let (surge, old) = (f64::from(growth.surge), f64::from(growth.replicas_before));
     let added = f64::from(growth.replicas_after.saturating_sub(growth.replicas_before));
     [0, 1].map(|index| (surge + added) * after[index] + old * (after[index] - before[index]).max(0.0))
+}
+
+fn node_room(case: &Case<'_>, growth: &Growth) -> Finding {
+    match &growth.in_place {
+        Some(pod) => room::in_place(case, pod, growth),
+        None => room::room(case, growth),
+    }
 }
 
 pub(super) fn show(resource: &str, amount: f64) -> String {

@@ -1,20 +1,13 @@
 //! Only what reconciles owns a field; such a field is never written.
 
 use kubewise_core::document::Document;
+use kubewise_core::guard::Guard;
 use kubewise_core::{Kind, ObjectRef};
 use serde_json::Value;
 
 use super::{ALLOW_HELM_ANNOTATION, Case, Finding, never};
 use crate::field::tokens;
 
-/// Labels and annotations (by name or prefix) of tools that put back what they manage.
-const RECONCILED_BY: [(&str, &str); 5] = [
-    ("argocd.argoproj.io/", "Argo CD"),
-    ("kustomize.toolkit.fluxcd.io/", "Flux"),
-    ("helm.toolkit.fluxcd.io/", "Flux"),
-    ("fleet.cattle.io/", "Fleet"),
-    ("configsync.gke.io/", "Config Sync"),
-];
 /// Parts of field managers' names that tell a program that reconciles, whatever it did at creation.
 const RECONCILERS: [&str; 8] =
     ["argocd", "flux", "kustomize-controller", "helm-controller", "keda", "vpa-", "fleet", "crossplane"];
@@ -24,83 +17,114 @@ const LIKE_A_RECONCILER: [&str; 4] = ["operator", "controller", "reconcile", "te
 const CLIENTS: [&str; 4] = ["kubectl", "kubewise", "kube-controller-manager", "kube-scheduler"];
 const REPLICAS: &str = "/spec/replicas";
 
+/// A field that is to be written.
+struct Field<'a> {
+    case: &'a Case<'a>,
+    object: &'a ObjectRef,
+    document: &'a Document,
+    path: &'a str,
+}
+
+/// Who owns a field, in words.
+type Owner = fn(&Field<'_>) -> Option<String>;
+
+/// Whoever may own a field, each a guard by itself. What Argo CD and its like manage bears their labels or annotations.
+const OWNERS: &[(Guard, Owner)] = &[
+    (Guard::OwnedByAutoscaler, |field| scaled_by(field, "HorizontalPodAutoscaler")),
+    (Guard::OwnedByKeda, |field| scaled_by(field, "ScaledObject")),
+    (Guard::OwnedByVerticalAutoscaler, sized_by_autoscaler),
+    (Guard::OwnedByController, controlled),
+    (Guard::OwnedByArgoCd, |field| marked(field, "Argo CD", &["argocd.argoproj.io/"])),
+    (Guard::OwnedByFlux, |field| {
+        marked(field, "Flux", &["kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/"])
+    }),
+    (Guard::OwnedByFleet, |field| marked(field, "Fleet", &["fleet.cattle.io/"])),
+    (Guard::OwnedByConfigSync, |field| marked(field, "Config Sync", &["configsync.gke.io/"])),
+    (Guard::OwnedByHelm, released),
+    (Guard::OwnedByManager, managed),
+];
+
 pub(super) fn field_ownership(case: &Case<'_>) -> Finding {
     if case.writes().next().is_none() {
         return Ok("no field is written".into());
     }
-    if let Some(finding) = scaled_by(case) {
-        return never(finding);
-    }
     for (object, change) in case.writes() {
         // What is not known is for the rule of hierarchy to refuse.
         let Some(document) = case.evidence.document(object) else { continue };
-        // A pod is its controller's, and what may be written of one is not part of what that reconciles.
-        let controller = document.owners().into_iter().find(|owner| owner.controller);
-        if let Some(owner) = controller.filter(|_| object.kind != Kind::Pod) {
-            return never(format!("{object} is controlled by {}: act on that instead", owner.object));
-        }
-        if let Some((marker, tool)) = marked(document) {
-            return never(format!("{tool} manages {object} ({marker}): change its source"));
-        }
-        if let Some(helm) = helm(document) {
-            return never(format!("{object} belongs to the Helm release {helm}: upgrade the release"));
-        }
-        if let Some(manager) = owner_of(document, &change.path) {
-            return never(format!("field manager {manager} owns {}", change.path));
+        let field = Field { case, object, document, path: &change.path };
+        let mut owners = OWNERS.iter().filter(|(guard, _)| case.options.guards.stands(*guard));
+        if let Some(finding) = owners.find_map(|(_, owner)| owner(&field)) {
+            return never(finding);
         }
     }
     Ok("nothing that reconciles owns the fields".into())
 }
 
-fn marked(workload: &Document) -> Option<(String, &'static str)> {
-    ["/metadata/labels", "/metadata/annotations"]
-        .iter()
-        .filter_map(|pointer| workload.0.pointer(pointer)?.as_object())
-        .flat_map(|map| map.keys())
-        .find_map(|key| {
-            RECONCILED_BY
-                .iter()
-                .find(|(prefix, _)| key.starts_with(prefix))
-                .map(|(_, tool)| (key.clone(), *tool))
-        })
+/// An autoscaler owns the replicas of what it scales, also before its first write.
+fn scaled_by(field: &Field<'_>, kind: &str) -> Option<String> {
+    let replicas = field.object == field.case.object && field.path == REPLICAS;
+    autoscaler(field.case, kind, "/spec/scaleTargetRef").filter(|_| replicas)
 }
 
-fn helm(workload: &Document) -> Option<String> {
-    if workload.annotation(ALLOW_HELM_ANNOTATION) == Some("true") {
+fn sized_by_autoscaler(field: &Field<'_>) -> Option<String> {
+    let of_pods = field.object == field.case.object || field.object.kind == Kind::Pod;
+    if !of_pods || !field.path.contains("/resources") {
+        return None;
+    }
+    autoscaler(field.case, "VerticalPodAutoscaler", "/spec/targetRef").or_else(|| {
+        let mut pods = field.case.evidence.pods.iter();
+        let pod = pods.find(|pod| pod.annotation("vpaUpdates").is_some())?;
+        Some(format!("a VerticalPodAutoscaler sets the resources of pod {}", pod.text("/metadata/name")?))
+    })
+}
+
+/// The autoscaler of this kind that the workload has.
+fn autoscaler(case: &Case<'_>, kind: &str, target: &str) -> Option<String> {
+    let workload = case.object;
+    let scaler = case.evidence.autoscalers.iter().find(|scaler| {
+        // KEDA leaves the kind out when it means a Deployment.
+        let of_kind = scaler.text(&format!("{target}/kind")).unwrap_or("Deployment");
+        scaler.text("/kind") == Some(kind)
+            && of_kind == workload.kind.as_str()
+            && scaler.text(&format!("{target}/name")) == Some(&workload.name)
+            // A VerticalPodAutoscaler that only recommends.
+            && scaler.text("/spec/updatePolicy/updateMode") != Some("Off")
+    })?;
+    Some(format!("{kind} {} owns this of {workload}", scaler.text("/metadata/name").unwrap_or_default()))
+}
+
+/// A pod is its controller's, and what may be written of one is not part of what that reconciles.
+fn controlled(field: &Field<'_>) -> Option<String> {
+    let controller = field.document.owners().into_iter().find(|owner| owner.controller);
+    let owner = controller.filter(|_| field.object.kind != Kind::Pod)?.object;
+    Some(format!("{} is controlled by {owner}: act on that instead", field.object))
+}
+
+/// Labels and annotations (by name or prefix) of a tool that puts back what it manages.
+fn marked(field: &Field<'_>, tool: &str, prefixes: &[&str]) -> Option<String> {
+    let places = ["/metadata/labels", "/metadata/annotations"];
+    let marks = places.iter().filter_map(|place| field.document.0.pointer(place)?.as_object());
+    let mut keys = marks.flat_map(|marks| marks.keys());
+    let key = keys.find(|key| prefixes.iter().any(|prefix| key.starts_with(prefix)))?;
+    Some(format!("{tool} manages {} ({key}): change its source", field.object))
+}
+
+fn released(field: &Field<'_>) -> Option<String> {
+    let document = field.document;
+    if document.annotation(ALLOW_HELM_ANNOTATION) == Some("true") {
         return None;
     }
     let by_label = || {
-        let managed = workload.label("app.kubernetes.io/managed-by") == Some("Helm");
-        managed.then(|| workload.label("app.kubernetes.io/instance").unwrap_or("of an unknown name"))
+        let managed = document.label("app.kubernetes.io/managed-by") == Some("Helm");
+        managed.then(|| document.label("app.kubernetes.io/instance").unwrap_or("of an unknown name"))
     };
-    workload.annotation("meta.helm.sh/release-name").or_else(by_label).map(Into::into)
+    let release = document.annotation("meta.helm.sh/release-name").or_else(by_label)?;
+    Some(format!("{} belongs to the Helm release {release}: upgrade the release", field.object))
 }
 
-/// An autoscaler that owns what is written, also before its first write.
-fn scaled_by(case: &Case<'_>) -> Option<String> {
-    let scales = case.changes().any(|change| change.path == REPLICAS);
-    let of_pods = |object: &ObjectRef| *object == *case.object || object.kind == Kind::Pod;
-    let resources =
-        case.writes().any(|(object, change)| of_pods(object) && change.path.contains("/resources"));
-    let name = |document: &Document| document.text("/metadata/name").unwrap_or_default().to_owned();
-    for scaler in &case.evidence.autoscalers {
-        let kind = scaler.text("/kind").unwrap_or_default();
-        let (target, owns) = match kind {
-            "HorizontalPodAutoscaler" | "ScaledObject" => ("/spec/scaleTargetRef", scales),
-            "VerticalPodAutoscaler" => ("/spec/targetRef", resources),
-            _ => continue,
-        };
-        // KEDA leaves the kind out when it means a Deployment.
-        let of_kind =
-            scaler.text(&format!("{target}/kind")).unwrap_or("Deployment") == case.object.kind.as_str();
-        let of_name = scaler.text(&format!("{target}/name")) == Some(&case.object.name);
-        if owns && of_kind && of_name {
-            return Some(format!("{kind} {} owns this of {}", name(scaler), case.object));
-        }
-    }
-    let updated_by_vpa = |pod: &&Document| pod.annotation("vpaUpdates").is_some();
-    let pod = case.evidence.pods.iter().find(updated_by_vpa).filter(|_| resources)?;
-    Some(format!("a VerticalPodAutoscaler sets the resources of pod {}", name(pod)))
+fn managed(field: &Field<'_>) -> Option<String> {
+    let manager = owner_of(field.document, field.path)?;
+    Some(format!("field manager {manager} owns {}", field.path))
 }
 
 /// The field manager that reconciles a field, if one does.

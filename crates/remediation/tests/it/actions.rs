@@ -144,7 +144,7 @@ fn only_the_bounds_of_the_workloads_own_autoscaler_are_changed_and_within_bounds
     check(&world, "ChangeAutoscaler", &max("cart", 1), "for Premise"); // below the least
     check(&world, "ChangeAutoscaler", &max("none", 8), "for Premise");
     check(&world, "ChangeAutoscaler", &max("other", 8), "for OwnHierarchy");
-    check(&world, "ChangeAutoscaler", &max("cart", 11), "for LimitBounds"); // more than twice
+    check(&world, "ChangeAutoscaler", &max("cart", 11), "for AtMostTwice");
     check(&world, "ChangeAutoscaler", &min(0), "for NeverToZero");
     world.evidence.nodes.clear();
     check(&world, "ChangeAutoscaler", &max("cart", 8), "for LimitBounds"); // no room
@@ -176,7 +176,7 @@ fn a_claim_grows_within_bounds_if_the_workload_mounts_it() {
     check(&world, "ExpandClaim", &grow("data", "10Gi"), "for Premise");
     check(&world, "ExpandClaim", &grow("data", "9Gi"), "for Premise");
     check(&world, "ExpandClaim", &grow("data", "much"), "for Premise");
-    check(&world, "ExpandClaim", &grow("data", "21Gi"), "for LimitBounds");
+    check(&world, "ExpandClaim", &grow("data", "21Gi"), "for AtMostTwice");
     check(&world, "ExpandClaim", &grow("other", "15Gi"), "for OwnHierarchy");
 }
 

@@ -6,7 +6,6 @@ mod autonomy;
 mod cascade;
 mod documentation;
 mod feedback;
-mod guard;
 #[cfg(feature = "guard-mutation")]
 mod guards;
 mod inquiry;
@@ -16,7 +15,6 @@ mod pipeline;
 mod planner_scoreboard;
 mod quality;
 mod repair;
-mod safety;
 mod scripted;
 mod transcripts;
 mod weather;

@@ -1,0 +1,164 @@
+//! How much.
+
+use kubewise_core::document::Document;
+use kubewise_core::metric::MetricType;
+use kubewise_core::plan::FieldChange;
+use serde_json::{Value, json};
+
+use super::{check, decided};
+use crate::fixture::{MEBI, crash_loop, node, out_of_memory, stateful_set};
+
+fn limit_range(kind: &str, bounds: &Value) -> Document {
+    let mut item = bounds.clone();
+    item["type"] = json!(kind);
+    Document(json!({ "kind": "LimitRange", "metadata": { "name": "range" }, "spec": { "limits": [item] } }))
+}
+
+fn quota(key: &str, hard: &str, used: &str) -> Document {
+    Document(json!({
+        "kind": "ResourceQuota",
+        "metadata": { "name": "quota" },
+        "status": { "hard": { key: hard }, "used": { key: used } },
+    }))
+}
+
+#[test]
+fn limits_stay_between_use_and_what_there_is() {
+    check(
+        "LimitBounds",
+        out_of_memory,
+        &[
+            ("use above the new limit", |w| w.samples(&MetricType::MemoryWorkingSet, &[200.0 * MEBI]), true),
+            ("use below it", |w| w.samples(&MetricType::MemoryWorkingSet, &[127.0 * MEBI]), false),
+            ("cap in bytes", |w| w.options.memory_limit_cap_bytes = 128 << 20, true),
+            ("cap in bytes between", |w| w.options.memory_limit_cap_bytes = 160 << 20, false),
+            (
+                "cap by factor, counted from before the first raise",
+                |w| {
+                    let change = FieldChange {
+                        path: "/spec/template/spec/containers/0/resources/limits/memory".into(),
+                        before: Some(json!("32Mi")),
+                        after: Some(json!("128Mi")),
+                    };
+                    w.did("SetResources", "08:30:00", json!({ "container": "app" }), vec![change]);
+                },
+                true,
+            ),
+            (
+                "limit range",
+                |w| {
+                    let bounds = json!({ "max": { "memory": "160Mi" } });
+                    w.evidence.limit_ranges.push(limit_range("Container", &bounds));
+                },
+                true,
+            ),
+            (
+                "limit range for the whole pod",
+                |w| {
+                    w.evidence
+                        .limit_ranges
+                        .push(limit_range("Pod", &json!({ "max": { "memory": "160Mi" } })));
+                },
+                true,
+            ),
+            (
+                "wide limit range",
+                |w| w.evidence.limit_ranges.push(limit_range("Pod", &json!({ "max": { "memory": "1Gi" } }))),
+                false,
+            ),
+            // Two pods grow by 64 MiB each, and one surge pod of 192 MiB comes beside them: 320 MiB.
+            ("quota", |w| w.evidence.quotas.push(quota("limits.memory", "575Mi", "256Mi")), true),
+            ("quota with room", |w| w.evidence.quotas.push(quota("limits.memory", "576Mi", "256Mi")), false),
+            (
+                "quota of requests",
+                |w| w.evidence.quotas.push(quota("requests.memory", "400Mi", "256Mi")),
+                true,
+            ),
+            ("quota of pods", |w| w.evidence.quotas.push(quota("pods", "2", "2")), true),
+            (
+                "quota that is not counted yet",
+                |w| {
+                    let mut quota = quota("limits.memory", "1Ti", "0");
+                    quota.0["status"].as_object_mut().unwrap().remove("used");
+                    w.evidence.quotas.push(quota);
+                },
+                true,
+            ),
+            ("room unknown", |w| w.evidence.all_pods = None, true),
+            (
+                "no room for the surge pod",
+                |w| w.evidence.nodes = vec![node("n1", "300Mi"), node("n2", "300Mi")],
+                true,
+            ),
+            ("room for it", |w| w.evidence.nodes = vec![node("n1", "400Mi"), node("n2", "400Mi")], false),
+            (
+                "room only on nodes that are not for it",
+                |w| {
+                    w.evidence.nodes = vec![
+                        node("n1", "300Mi"),
+                        node("n2", "300Mi"),
+                        node("n3", "4Gi"),
+                        node("n4", "4Gi"),
+                        node("n5", "4Gi"),
+                    ];
+                    w.evidence.nodes[2].0["spec"]["unschedulable"] = json!(true);
+                    w.evidence.nodes[3].0["spec"]["taints"] =
+                        json!([{ "key": "gpu", "effect": "NoSchedule" }]);
+                    w.evidence.nodes[4].0["status"]["conditions"][0]["status"] = json!("Unknown");
+                },
+                true,
+            ),
+            (
+                "room on a node that it selects",
+                |w| w.set("/spec/template/spec/nodeSelector", json!({ "zone": "a" })),
+                false,
+            ),
+            ("no such node", |w| w.set("/spec/template/spec/nodeSelector", json!({ "zone": "b" })), true),
+        ],
+    );
+}
+
+#[test]
+fn hostile_parameters_are_refused() {
+    let mut world = crash_loop();
+    world.samples(&MetricType::MemoryWorkingSet, &[100.0 * MEBI]);
+    let limit = |value: &Value| json!({ "container": "app", "memoryLimit": value });
+    for (parameters, rule) in [
+        (limit(&json!(-1)), "Premise"),
+        (limit(&json!(0)), "Premise"),
+        (limit(&json!(1e30)), "Premise"),
+        (limit(&json!("12 apples")), "Premise"),
+        (limit(&json!("-5Mi")), "Premise"),
+        (limit(&json!("16Ei")), "Premise"),
+        (limit(&json!("900Ti")), "LimitBounds"),
+        (limit(&json!("64Mi")), "LimitBounds"), // below use
+        (json!({ "container": "app", "memoryLimit": "150Mi", "memoryRequest": "151Mi" }), "LimitBounds"),
+        (json!({ "container": "app", "cpuLimit": 1_000_000 }), "LimitBounds"), // use unknown, there was no limit
+        (json!({ "container": "app", "cpuRequest": 64 }), "LimitBounds"),      // no node is that large
+        (json!({ "container": "other", "memoryLimit": "150Mi" }), "Premise"),
+    ] {
+        let got = decided(&world, "SetResources", &parameters);
+        assert_eq!(got, format!("hand over by playbook test for {rule}"), "{parameters}");
+    }
+    for (replicas, rule) in
+        [(1_000_000_000_i64, "LimitBounds"), (-1, "Premise"), (i64::MAX, "Premise"), (2, "Premise")]
+    {
+        let got = decided(&world, "ScaleWorkload", &json!({ "replicas": replicas }));
+        assert_eq!(got, format!("hand over by playbook test for {rule}"), "{replicas}");
+    }
+    assert_eq!(decided(&world, "ScaleWorkload", &json!({ "replicas": 3 })), "act ScaleWorkload as Approved");
+    let got = decided(&world, "RolloutUndo", &json!({ "revision": "bad" }));
+    assert_eq!(got, "hand over by playbook test for Premise");
+}
+
+#[test]
+fn nothing_is_scaled_away() {
+    let zero = json!({ "replicas": 0 });
+    assert_eq!(decided(&crash_loop(), "ScaleWorkload", &zero), "hand over by playbook test for NeverToZero");
+    let one = json!({ "replicas": 1 });
+    assert_eq!(decided(&crash_loop(), "ScaleWorkload", &one), "act ScaleWorkload as Approved");
+    assert_eq!(
+        decided(&stateful_set(), "ScaleWorkload", &one),
+        "hand over by playbook test for NoStatefulSetScaleDown"
+    );
+}

@@ -1,0 +1,112 @@
+//! How much: replicas, storage, requests and limits.
+
+use kubewise_core::guard::proof::{Breach, Scenario};
+use kubewise_core::guard::{Guard, Guards};
+use kubewise_core::request::PatchOperation;
+use kubewise_sim::Workload;
+use serde_json::{Value, json};
+
+use super::{A_WHILE, Stage, doing};
+use crate::pipeline::cart;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        guard: Guard::NeverToZero,
+        fault: "a playbook scales what crashes to zero",
+        play: |guards| scaled(guards, &Workload::deployment("shop", "web"), 0),
+    },
+    Scenario {
+        guard: Guard::NoStatefulSetScaleDown,
+        fault: "a playbook scales a StatefulSet down",
+        play: |guards| scaled(guards, &Workload::stateful_set("shop", "db"), 1),
+    },
+    Scenario {
+        guard: Guard::LimitBounds,
+        fault: "a playbook raises a limit far above the cap",
+        play: |guards| resources(guards, &json!({ "memoryLimit": "8Gi" }), |_| ()),
+    },
+    Scenario {
+        guard: Guard::AtMostTwice,
+        fault: "a playbook lets an autoscaler make twice as many replicas and one more",
+        play: |guards| {
+            let bounds = json!({ "autoscaler": "cart", "maxReplicas": 11 });
+            doing(guards, "ChangeAutoscaler", &bounds, |stage| {
+                stage.scene.world.autoscaler(&cart(), 1, 5, 80);
+            })
+        },
+    },
+    Scenario {
+        guard: Guard::AtMostTwice,
+        fault: "a playbook lets a claim grow to more than twice its size",
+        play: |guards| {
+            doing(guards, "ExpandClaim", &json!({ "claim": "cart", "size": "21Gi" }), |stage| {
+                stage.add(
+                    "PersistentVolumeClaim",
+                    &json!({ "resources": { "requests": { "storage": "10Gi" } } }),
+                );
+                let volume = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "cart" } }]);
+                stage.edit(&[PatchOperation::Add {
+                    path: "/spec/template/spec/volumes".into(),
+                    value: volume,
+                }]);
+            })
+        },
+    },
+    Scenario {
+        guard: Guard::AboveUse,
+        fault: "a playbook lowers a limit below what is used",
+        play: |guards| resources(guards, &json!({ "memoryLimit": "16Mi", "memoryRequest": "16Mi" }), |_| ()),
+    },
+    Scenario {
+        guard: Guard::BelowCap,
+        fault: "a playbook raises a limit above the cap",
+        play: |guards| resources(guards, &json!({ "memoryLimit": "1025Mi" }), |_| ()),
+    },
+    Scenario {
+        guard: Guard::LimitRanges,
+        fault: "a playbook raises a limit above what a LimitRange allows",
+        play: |guards| {
+            resources(guards, &json!({ "memoryLimit": "384Mi" }), |stage| {
+                let range = json!({ "type": "Container", "max": { "memory": "300Mi" } });
+                stage.add("LimitRange", &json!({ "limits": [range] }));
+            })
+        },
+    },
+    Scenario {
+        guard: Guard::Quotas,
+        fault: "a playbook raises a limit, and the quota has no room for it",
+        play: |guards| {
+            // 13 pods of 256 MiB while one of them crashes.
+            resources(guards, &json!({ "memoryLimit": "384Mi" }), |stage| {
+                stage.scene.world.quota("shop", "quota", &[("limits.memory", "3500Mi")]);
+            })
+        },
+    },
+    Scenario {
+        guard: Guard::NodeRoom,
+        fault: "a playbook asks for memory that no node has to spare",
+        play: |guards| {
+            resources(guards, &json!({ "memoryRequest": "480Mi", "memoryLimit": "480Mi" }), |stage| {
+                stage.scene.world.add(Workload::deployment("shop", "large").memory("31Gi", "31Gi"));
+            })
+        },
+    },
+];
+
+/// A playbook sets these resources of the cart, which crashes.
+fn resources(guards: Guards, amounts: &Value, prepare: fn(&Stage)) -> Result<(), Breach> {
+    let mut parameters = amounts.clone();
+    parameters["container"] = json!("app");
+    doing(guards, "SetResources", &parameters, prepare)
+}
+
+/// A workload crashes, and a playbook scales it.
+fn scaled(guards: Guards, workload: &Workload, replicas: u32) -> Result<(), Breach> {
+    let mut stage = Stage::new(guards).playbook("ScaleWorkload", &json!({ "replicas": replicas }));
+    stage.scene.world.add(workload.clone());
+    stage.begin();
+    stage.scene.release(&workload.object(), "2-crash");
+    stage.scene.pass(A_WHILE);
+    assert!(!stage.scene.incidents().is_empty(), "it is noticed");
+    stage.untouched()
+}
