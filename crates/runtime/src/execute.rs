@@ -208,8 +208,9 @@ async fn tell(shared: &Shared, saga: &mut Saga) -> bool {
         if matches!(report, Report::Finished { outcome: Outcome::Succeeded, .. }) {
             feedback::verified(shared, &plan.incident, now);
         }
-        shared.incidents.report(&plan, report, now);
-        if let Some((event_type, reason, text)) = notice {
+        let given_up = shared.incidents.report(&plan, report, now);
+        let given_up = given_up.map(|text| (EventType::Warning, outcome_reason(Outcome::HandedOver), text));
+        for (event_type, reason, text) in notice.into_iter().chain(given_up) {
             notify(shared, &plan, event_type, reason, text).await;
         }
     }

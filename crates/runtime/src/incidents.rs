@@ -399,8 +399,8 @@ impl Incidents {
         });
     }
 
-    /// What a saga tells.
-    pub(crate) fn report(&self, plan: &RemediationPlan, report: Report, now: Timestamp) {
+    /// What a saga tells. Why nothing more is tried, if it was the last that is.
+    pub(crate) fn report(&self, plan: &RemediationPlan, report: Report, now: Timestamp) -> Option<String> {
         match report {
             Report::Story { chapter, text } => {
                 tracing::info!(incident = %plan.incident, %chapter, "{text}");
@@ -425,16 +425,24 @@ impl Incidents {
                 });
                 self.outbox.put(Record::Action(*action));
             }
-            Report::Finished { outcome, reason } => self.finished(plan, outcome, &reason, now),
+            Report::Finished { outcome, reason } => return self.finished(plan, outcome, &reason, now),
         }
+        None
     }
 
-    fn finished(&self, plan: &RemediationPlan, outcome: Outcome, reason: &str, now: Timestamp) {
+    fn finished(
+        &self,
+        plan: &RemediationPlan,
+        outcome: Outcome,
+        reason: &str,
+        now: Timestamp,
+    ) -> Option<String> {
         tracing::info!(incident = %plan.incident, %outcome, reason, "saga finished");
         self.telemetry.saga_finished(outcome);
         let mut entries = self.lock();
-        let Some(entry) = entries.get_mut(&plan.incident) else { return };
+        let entry = entries.get_mut(&plan.incident)?;
         entry.incident.tell(now, Chapter::Closed, format!("{outcome}: {reason}"));
+        let mut given_up = None;
         let (plan_status, status, remediation) = match outcome {
             Outcome::Succeeded => {
                 (PlanStatus::Succeeded, IncidentStatus::Repaired, RemediationStatus::Repaired)
@@ -465,6 +473,7 @@ impl Incidents {
                 );
                 entry.incident.tell(now, Chapter::Closed, format!("handed over: {reason}"));
                 entry.end(now, IncidentStatus::HandedOver, RemediationStatus::HandedOver, &reason);
+                given_up = Some(reason);
             }
         } else {
             entry.end(now, status, remediation, reason);
@@ -478,6 +487,7 @@ impl Incidents {
         self.reached(&entries, status);
         drop(entries);
         self.to_plan.notify_one();
+        given_up
     }
 
     /// Entries that are not closed.

@@ -41,6 +41,19 @@ fn a_repair_that_nobody_ever_measures_is_handed_over_and_kept() {
 }
 
 #[test]
+fn a_repair_that_the_server_never_judges_is_given_up_and_that_is_told_on_the_object() {
+    let (mut scene, run) = Scene::crashing(Mode::Auto);
+    run.weather(|weather| weather.dry_runs_fail = true);
+    scene.until_status(IncidentStatus::HandedOver);
+    assert_eq!(scene.changes(), [], "nothing was written");
+    let notices = scene.world.notices();
+    let last = notices.last().unwrap();
+    assert_eq!((&*last.reason, &last.object), ("HandedOver", &cart()));
+    assert!(last.message.contains("3 repairs were begun, none came through"), "{}", last.message);
+    assert_eq!(notices.iter().filter(|notice| notice.reason == "HandedOver").count(), 1);
+}
+
+#[test]
 fn a_gap_without_trouble_opens_no_incident_and_health_tells_it() {
     let (mut scene, run) = Scene::warm(Mode::Auto);
     let prometheus = || run.handle.health().dependencies["prometheus"].clone();

@@ -19,6 +19,8 @@ type Deed = Box<dyn FnOnce() + Send>;
 pub(crate) struct Weather {
     pub(crate) store_down: bool,
     pub(crate) journal_down: bool,
+    /// The API server answers dry runs with 500.
+    pub(crate) dry_runs_fail: bool,
     /// Requests that are sent wait on the wire until then.
     pub(crate) held_until: Option<Timestamp>,
     /// Done right after so many more entries are durable.
@@ -57,6 +59,9 @@ impl Weathered {
 #[async_trait]
 impl ClusterActor for Weathered {
     async fn perform(&self, request: &ClusterRequest, dry_run: bool) -> Result<Performed, Failure> {
+        if dry_run && self.weather.lock().unwrap().dry_runs_fail {
+            return Err(Failure::Unavailable { message: "an error on the server (500)".into() });
+        }
         let held = self.weather.lock().unwrap().held_until.filter(|_| !dry_run);
         if let Some(until) = held {
             self.clock.sleep_until(until).await;
