@@ -18,6 +18,8 @@ use crate::request::Subresource;
 pub const MAX_STEPS: usize = 10;
 /// The most pods that a plan may evict one after the other: what a node holds by the kubelet's default.
 pub const MAX_EVICTIONS: usize = 110;
+/// The action that changes nothing and leaves the trouble to a person.
+pub const HAND_OVER: &str = "HandOver";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -36,8 +38,7 @@ pub struct RemediationPlan {
     /// What the reasoning rests on.
     pub evidence: Vec<EvidenceItem>,
     pub priority: Severity,
-    pub disposition: Disposition,
-    /// In order; irreversible ones last. Empty when handing over.
+    /// In order; irreversible ones last. A plan that hands over has one step, of the action `HandOver`.
     pub actions: Vec<PlanStep>,
     /// The rules this plan was held against, and what each one found.
     pub safety_constraints: Vec<SafetyConstraint>,
@@ -54,6 +55,13 @@ pub struct RemediationPlan {
     pub decision: Option<String>,
     #[serde(flatten)]
     pub extra: Extra,
+}
+
+impl RemediationPlan {
+    /// Whether it leaves the trouble to a person, who is told what is known.
+    pub fn hands_over(&self) -> bool {
+        self.actions.iter().all(|step| step.action.name == HAND_OVER)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -94,13 +102,6 @@ pub struct EvidenceItem {
     pub id: String,
     pub source: String,
     pub text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum Disposition {
-    Act,
-    /// No action: a person is told what is known.
-    HandOver,
 }
 
 /// One step: an action of the registry, lowered to what it does to the cluster.

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use kubewise_core::anomaly::Reason;
+use kubewise_core::plan::HAND_OVER;
 use kubewise_remediation::playbook;
 
 use crate::cli::PlaybookCommand;
@@ -38,7 +39,7 @@ fn test(playbooks: &playbook::Playbooks, reason: Reason) {
     for trial in trials {
         say!("{}", trial.playbook);
         if trial.candidates.is_empty() {
-            say!("  hands over to a person");
+            say!("  none of its candidates applies: it would be handed over");
         }
         for (action, parameters) in trial.candidates {
             match parameters {
@@ -55,10 +56,9 @@ fn explain(playbooks: &playbook::Playbooks, name: Option<&str>) -> Result<()> {
     for explanation in playbooks.explain().iter().filter(|one| wanted(&one.name)) {
         found = true;
         let reasons: Vec<String> = explanation.reasons.iter().map(ToString::to_string).collect();
-        let actions = if explanation.actions.is_empty() {
-            "hands over to a person".into()
-        } else {
-            format!("{}, at most in mode {}", explanation.actions.join(", then "), explanation.max_mode)
+        let actions = match explanation.actions.as_slice() {
+            [HAND_OVER] => HAND_OVER.into(),
+            actions => format!("{}, at most in mode {}", actions.join(", else "), explanation.max_mode),
         };
         say!("{}  ({})\n  {}\n  {actions}", explanation.name, reasons.join(", "), explanation.description);
     }

@@ -13,7 +13,7 @@ use kubewise_core::document::Document;
 use kubewise_core::guard::Guards;
 use kubewise_core::incident::Incident;
 use kubewise_core::journal::Epoch;
-use kubewise_core::plan::{Disposition, Mode, Operation, RemediationPlan};
+use kubewise_core::plan::{Mode, Operation, RemediationPlan};
 use kubewise_core::request::Performed;
 use kubewise_core::{Kind, ObjectRef, Timestamp};
 use kubewise_remediation::evidence::{AllPods, Evidence};
@@ -200,7 +200,7 @@ fn decided(
     around: &Surroundings,
 ) -> RemediationPlan {
     match planner::plan(evidence, playbooks, options, around, now()) {
-        Decision::Plan { plan, .. } if plan.disposition == Disposition::Act => *plan,
+        Decision::Plan { plan, .. } if !plan.hands_over() => *plan,
         other @ (Decision::Plan { .. } | Decision::Wait { .. } | Decision::Nothing { .. }) => {
             panic!("it is not acted upon: {other:?}")
         }

@@ -6,6 +6,7 @@ mod cordon_node;
 mod drain_node;
 mod evict_pod;
 mod expand_claim;
+pub(crate) mod hand_over;
 mod notify;
 mod patch_probe;
 mod pause_rollout;
@@ -21,7 +22,7 @@ mod suspend_cron_job;
 use kubewise_core::action::{ActionStatus, Direction};
 use kubewise_core::document::Document;
 use kubewise_core::id::PlanId;
-use kubewise_core::plan::{Action, FieldChange, Operation, PlanStep};
+use kubewise_core::plan::{Action, FieldChange, HAND_OVER, Operation, PlanStep};
 use kubewise_core::{Kind, ObjectRef, Uid};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
@@ -40,6 +41,7 @@ pub const REGISTRY: &[ActionType] = &[
     ActionType::of::<drain_node::DrainNode>(),
     ActionType::of::<evict_pod::EvictPod>(),
     ActionType::of::<expand_claim::ExpandClaim>(),
+    ActionType::of::<hand_over::HandOver>(),
     ActionType::of::<notify::Notify>(),
     ActionType::of::<patch_probe::PatchProbe>(),
     ActionType::of::<pause_rollout::PauseRollout>(),
@@ -93,6 +95,8 @@ pub struct ActionType {
     pub risk: Risk,
     /// Parameters that say how much: an author may set them otherwise than a playbook does, within bounds.
     pub(crate) amounts: &'static [&'static str],
+    /// Parameters that are words for people: an author chooses its own.
+    pub(crate) words: &'static [&'static str],
     /// Whether these are parameters of it, in type; bounds are policy's.
     pub(crate) check: fn(&Value) -> Result<(), Unmet>,
     pub(crate) lower: fn(&Premise<'_>, &Value) -> Result<Vec<PlanStep>, Unmet>,
@@ -103,12 +107,18 @@ impl ActionType {
         REGISTRY.iter().find(|action| action.name == name)
     }
 
+    /// Whether it leaves the trouble to a person.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.name == HAND_OVER
+    }
+
     const fn of<A: Lower>() -> Self {
         ActionType {
             name: A::NAME,
             schema: || schemars::schema_for!(A),
             risk: A::RISK,
             amounts: A::AMOUNTS,
+            words: A::WORDS,
             check: |parameters| parsed::<A>(parameters).map(drop),
             lower: |premise, parameters| parsed::<A>(parameters)?.lower(premise),
         }
@@ -119,8 +129,9 @@ impl ActionType {
 trait Lower: DeserializeOwned + JsonSchema {
     const NAME: &'static str;
     const RISK: Risk;
-    /// Names of the parameters that say how much; all others say of what.
+    /// Names of the parameters that say how much, and of those that are words for people; all others say of what.
     const AMOUNTS: &'static [&'static str] = &[];
+    const WORDS: &'static [&'static str] = &[];
 
     /// The steps that do it, or why it makes no sense here.
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet>;

@@ -82,7 +82,8 @@ pub fn draft(
     let offers = planner::offers(evidence, playbooks, policy, surroundings, now).ok()?;
     let waits =
         |offer: &Offer| offer.judged.as_ref().is_err_and(|refusals| refusals.iter().all(|one| one.temporary));
-    if offers.iter().any(waits) && offers.iter().all(|offer| offer.judged.is_err()) {
+    let mut repairs = offers.iter().filter(|offer| !offer.action.hands_over());
+    if offers.iter().any(waits) && repairs.all(|offer| offer.judged.is_err()) {
         return None;
     }
     let revisions = Revisions::of(evidence);

@@ -1,6 +1,7 @@
 //! From evidence to a plan in which nothing is left to choose, or to the reason why there is none yet.
 
 mod citations;
+mod hand_over;
 mod patch_file;
 mod proposed;
 mod settle;
@@ -8,10 +9,7 @@ mod settle;
 use kubewise_core::document::Document;
 use kubewise_core::guard::Guard;
 use kubewise_core::id::PlanId;
-use kubewise_core::plan::{
-    Author, Disposition, EvidenceItem, Mode, Operation, PlanStatus, PlanStep, RemediationPlan,
-    SafetyConstraint,
-};
+use kubewise_core::plan::{Author, Mode, Operation, PlanStatus, PlanStep, RemediationPlan, SafetyConstraint};
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::{ObjectRef, Period, Timestamp, Uid};
 use serde_json::Value;
@@ -23,6 +21,7 @@ use crate::facts::Facts;
 use crate::playbook::{Candidate, Playbook, Playbooks, Scope};
 use crate::policy::{self, Case, Options, Refusal, Surroundings, autonomy, effective_mode};
 use crate::revision::Revisions;
+use hand_over::Exhausted;
 
 /// How soon a workload whose controller lags behind its spec is looked at again.
 const CONTROLLER_LAG: Period = Period::from_secs(5);
@@ -231,16 +230,16 @@ pub fn forbids_undo(
     policy::forbids_undo(&case)
 }
 
-/// What the steps do, as a sentence lists it: many evictions are one thing.
-fn told(steps: &[PlanStep]) -> Vec<String> {
+/// The reasoning with what it leads to. Many evictions are one thing.
+fn so(reasoning: &str, steps: &[PlanStep]) -> String {
     const LISTED: usize = 3;
     let evictions = steps.iter().filter(|step| step.operation.is_eviction()).count();
-    if evictions <= LISTED {
-        return steps.iter().map(|step| step.description.clone()).collect();
+    let listed = steps.iter().filter(|step| evictions <= LISTED || !step.operation.is_eviction());
+    let mut told: Vec<String> = listed.map(|step| step.description.clone()).collect();
+    if evictions > LISTED {
+        told.push(format!("evict {evictions} pods, one at a time"));
     }
-    let others = steps.iter().filter(|step| !step.operation.is_eviction());
-    let others = others.map(|step| step.description.clone());
-    others.chain([format!("evict {evictions} pods, one at a time")]).collect()
+    format!("{reasoning} So: {}.", told.join(", then "))
 }
 
 /// Whether the status speaks of an older spec: then revision and pods do not belong together yet.
@@ -286,18 +285,27 @@ struct Allowed {
 
 impl Maker<'_> {
     fn decide(&self, matching: &[&Playbook], scope: &Scope) -> Decision {
-        let mut refused = Vec::new();
-        let mut patches = Vec::new();
+        self.repair(matching, scope).unwrap_or_else(|left| {
+            let step = self.hand_over_step(matching, scope);
+            let plan = Box::new(self.hand_over(matching, scope, &left, step));
+            Decision::Plan { plan, refused: left.refused }
+        })
+    }
+
+    /// The first candidate that every rule allows, or how long to wait for one. No playbook that hands over keeps another
+    /// from repairing.
+    fn repair(&self, matching: &[&Playbook], scope: &Scope) -> Result<Decision, Exhausted> {
+        let mut left = Exhausted::default();
         let mut later: Option<Timestamp> = None;
         for playbook in matching {
-            for candidate in playbook.candidates.iter().filter(|candidate| candidate.applies(scope)) {
+            for candidate in playbook.candidates(scope).filter(|candidate| !candidate.action.hands_over()) {
                 match self.try_candidate(playbook, candidate, scope) {
                     Ok(allowed) => {
                         let plan = Box::new(self.act(playbook, scope, allowed));
                         let Some(id) = citations::unknown(&plan) else {
-                            return Decision::Plan { plan, refused };
+                            return Ok(Decision::Plan { plan, refused: left.refused });
                         };
-                        refused.push(Refusal {
+                        left.refused.push(Refusal {
                             what: candidate.action.name.into(),
                             rule: CITATION.into(),
                             finding: format!("its reasoning cites {id}, and there is no such evidence"),
@@ -305,22 +313,19 @@ impl Maker<'_> {
                         });
                     }
                     Err(Declined { refusals, until, patch }) => {
-                        patches.extend(patch);
+                        left.patches.extend(patch);
                         if refusals.iter().all(|refusal| refusal.temporary) {
                             later = [later, until].into_iter().flatten().min();
                         }
-                        refused.extend(refusals);
+                        left.refused.extend(refusals);
                     }
                 }
             }
         }
-        if let Some(until) = later {
-            let reason =
-                refused.iter().find(|refusal| refusal.temporary).map(|refusal| refusal.finding.clone());
-            return Decision::Wait { until, reason: reason.unwrap_or_default(), refused };
-        }
-        let plan = Box::new(self.hand_over(matching.first().copied(), scope, &refused, patches));
-        Decision::Plan { plan, refused }
+        let Some(until) = later else { return Err(left) };
+        let reason = left.refused.iter().find(|refusal| refusal.temporary);
+        let reason = reason.map(|refusal| refusal.finding.clone()).unwrap_or_default();
+        Ok(Decision::Wait { until, reason, refused: left.refused })
     }
 
     fn try_candidate(
@@ -334,6 +339,10 @@ impl Maker<'_> {
         let parameters = candidate.parameters(scope).map_err(unmet)?;
         let id = self.id(playbook.name.as_str(), &format!("{} {parameters}", action.name));
         let steps = self.lower(action, &parameters, &id).map_err(|error| unmet(error.0))?;
+        // Where nothing is changed, nothing forbids it.
+        if action.hands_over() {
+            return Ok(Allowed { id, steps, constraints: Vec::new() });
+        }
         let what = steps.first().map_or_else(|| action.name.to_owned(), |step| step.description.clone());
         self.judge(id, steps, &playbook.name, &what)
     }
@@ -377,8 +386,7 @@ impl Maker<'_> {
     }
 
     fn act(&self, playbook: &Playbook, scope: &Scope, allowed: Allowed) -> RemediationPlan {
-        let told = told(&allowed.steps).join(", then ");
-        let reasoning = format!("{} So: {told}.", playbook.reasoning.told(scope));
+        let reasoning = so(&playbook.reasoning.told(scope), &allowed.steps);
         let base = self.base(&playbook.name, playbook.root_cause.told(scope), Some(playbook));
         self.acting(RemediationPlan { reasoning, ..base }, allowed, playbook.max_mode)
     }
@@ -395,52 +403,11 @@ impl Maker<'_> {
         };
         RemediationPlan {
             id: allowed.id,
-            disposition: Disposition::Act,
             safety_constraints: allowed.constraints.into_iter().chain(earned).collect(),
             actions: allowed.steps,
             mode,
             status,
             ..base
-        }
-    }
-
-    /// Nothing safe is known to do: a person is told what is known, and what was refused why.
-    fn hand_over(
-        &self,
-        playbook: Option<&Playbook>,
-        scope: &Scope,
-        refused: &[Refusal],
-        patches: Vec<String>,
-    ) -> RemediationPlan {
-        let summary = &self.evidence.incident.summary;
-        let (name, root_cause, mut reasoning) = match playbook {
-            Some(playbook) => {
-                (playbook.name.as_str(), playbook.root_cause.told(scope), playbook.reasoning.told(scope))
-            }
-            None => (NO_PLAYBOOK, summary.clone(), "No playbook knows a safe repair for this.".into()),
-        };
-        let permanent = refused.iter().filter(|refusal| !refusal.temporary);
-        reasoning.extend(permanent.map(|refusal| {
-            format!(" Not done: {}, because {} ({}).", refusal.what, refusal.finding, refusal.rule)
-        }));
-        let constraint = |refusal: &Refusal| SafetyConstraint {
-            rule: refusal.rule.clone(),
-            finding: format!("refused {}: {}", refusal.what, refusal.finding),
-        };
-        let mut evidence = self.evidence.items();
-        if !patches.is_empty() {
-            reasoning.push_str(" The patch for whoever owns the fields is in the evidence of this plan.");
-        }
-        evidence.extend((1..).zip(patches).map(|(number, text)| EvidenceItem {
-            id: format!("patch-{number}"),
-            source: "KubeWise".into(),
-            text,
-        }));
-        RemediationPlan {
-            reasoning,
-            evidence,
-            safety_constraints: refused.iter().map(constraint).collect(),
-            ..self.base(name, root_cause, playbook)
         }
     }
 
@@ -452,7 +419,7 @@ impl Maker<'_> {
         self.evidence.incident.attempts.saturating_add(1)
     }
 
-    /// A plan that hands over.
+    /// A plan without steps, for which nobody has to decide.
     fn base(&self, author: &str, root_cause: String, playbook: Option<&Playbook>) -> RemediationPlan {
         RemediationPlan {
             version: SchemaVersion::CURRENT,
@@ -465,7 +432,6 @@ impl Maker<'_> {
             root_cause,
             evidence: self.evidence.items(),
             priority: self.evidence.incident.severity,
-            disposition: Disposition::HandOver,
             actions: Vec::new(),
             safety_constraints: Vec::new(),
             verification: settle::verification(self.evidence, self.workload, playbook, self.now),

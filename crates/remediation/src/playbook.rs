@@ -5,11 +5,13 @@
 //! description: what it is for
 //! reasons: [CrashLoopBackOff]           # it is tried if one of these fires
 //! when: [revision.toBlame]              # CEL, all must hold
-//! candidates:                           # in order of preference; none means: hand over
+//! candidates:                           # in order of preference; if none is allowed, it is handed over
 //!   - action: RolloutUndo               # of the registry
 //!     when: [revision.hasLastHealthy]   # optional
 //!     parameters:                       # a text that begins with `=` is CEL, anything else is meant literally
 //!       revision: "=revision.lastHealthy"
+//!   - action: HandOver                  # leaves it to a person; the last one
+//!     parameters: {reason: no earlier revision is known to be healthy}
 //! maxMode: auto                         # optional: observe, propose or auto
 //! rootCause: "revision ${revision.current} crashes"       # texts may hold CEL in ${…}
 //! reasoning: why this and not something else
@@ -90,7 +92,7 @@ pub(crate) struct Playbook {
     description: String,
     reasons: Vec<Reason>,
     when: Vec<Expression>,
-    pub(crate) candidates: Vec<Candidate>,
+    candidates: Vec<Candidate>,
     pub(crate) max_mode: Mode,
     pub(crate) root_cause: Text,
     pub(crate) reasoning: Text,
@@ -152,11 +154,16 @@ impl Playbooks {
     }
 }
 
-impl Candidate {
-    pub(crate) fn applies(&self, scope: &Scope) -> bool {
-        scope.all(&self.when)
+impl Playbook {
+    /// The candidates that apply, in order; none after one that hands over.
+    pub(crate) fn candidates(&self, scope: &Scope) -> impl Iterator<Item = &Candidate> {
+        let applying = self.candidates.iter().filter(move |candidate| scope.all(&candidate.when));
+        let mut over = false;
+        applying.take_while(move |candidate| !std::mem::replace(&mut over, candidate.action.hands_over()))
     }
+}
 
+impl Candidate {
     /// The parameters with every expression computed.
     pub(crate) fn parameters(&self, scope: &Scope) -> Result<Value, String> {
         let mut values = serde_json::Map::new();

@@ -24,7 +24,7 @@ fn opened() -> JournalEntry {
     let plan = json!({
         "id": "p-1", "incident": "i-1", "workload": workload, "attempt": 1,
         "author": { "kind": "playbook", "name": "crash-loop" }, "reasoning": "", "rootCause": "", "evidence": [],
-        "priority": "Critical", "disposition": "Act", "actions": [], "safetyConstraints": [],
+        "priority": "Critical", "actions": [], "safetyConstraints": [],
         "verification": {
             "checks": [], "provisionalAfter": "30s", "settle": "10m", "deadline": "30m",
             "baseline": {

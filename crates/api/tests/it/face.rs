@@ -51,7 +51,7 @@ pub(crate) fn plan(id: &str, status: &str) -> Record {
         &json!({
             "id": id, "incident": "i-1", "workload": workload, "attempt": 1,
             "author": { "kind": "playbook", "name": "crash-loop" }, "reasoning": "", "rootCause": "",
-            "evidence": [], "priority": "Critical", "disposition": "Act", "actions": [],
+            "evidence": [], "priority": "Critical", "actions": [],
             "safetyConstraints": [],
             "verification": {
                 "checks": [], "provisionalAfter": "30s", "settle": "10m", "deadline": "30m",

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use futures::FutureExt;
 use kubewise_core::anomaly::{AnomalyRecord, Reason, Severity};
 use kubewise_core::incident::{Chapter, Incident, IncidentStatus, StoryEntry};
-use kubewise_core::plan::{Disposition, Mode, RemediationPlan};
+use kubewise_core::plan::{Mode, RemediationPlan};
 use kubewise_core::port::RecordStore;
 use kubewise_core::record::{Record, RecordKind, RecordQuery};
 use kubewise_core::request::ClusterRequest;
@@ -81,7 +81,7 @@ pub(crate) struct Told {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Planned {
     pub(crate) at: Timestamp,
-    pub(crate) disposition: Disposition,
+    pub(crate) hands_over: bool,
     pub(crate) mode: Mode,
     /// In words, one for each step.
     pub(crate) steps: Vec<String>,
@@ -101,14 +101,15 @@ impl Told {
         match (&self.incomplete, &self.plan) {
             (Some(missing), _) => format!("evidence incomplete: {missing}"),
             (None, None) => "nothing".into(),
-            (None, Some(plan)) => match (plan.disposition, plan.mode) {
-                (Disposition::HandOver, _) => "hand over to a person".into(),
-                (Disposition::Act, Mode::Observe) => {
-                    format!("only observe; possible: {}", plan.steps.join(", then "))
+            (None, Some(plan)) => {
+                let steps = plan.steps.join(", then ");
+                match plan.mode {
+                    _ if plan.hands_over => steps,
+                    Mode::Observe => format!("only observe; possible: {steps}"),
+                    Mode::Propose => format!("propose: {steps}"),
+                    Mode::Auto => steps,
                 }
-                (Disposition::Act, Mode::Propose) => format!("propose: {}", plan.steps.join(", then ")),
-                (Disposition::Act, Mode::Auto) => plan.steps.join(", then "),
-            },
+            }
         }
     }
 }
@@ -205,7 +206,7 @@ fn tell(
         incomplete: unknown.then(|| format!("the history holds no state of {}", incident.workload)),
         plan: plan.map(|plan| Planned {
             at: plan.created_at,
-            disposition: plan.disposition,
+            hands_over: plan.hands_over(),
             mode: plan.mode,
             steps: plan.actions.iter().map(|step| step.description.clone()).collect(),
             author: plan.author.to_string(),

@@ -334,9 +334,7 @@ impl Cell {
             }
             Cell::Actions(pointer) => {
                 let steps = record.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-                let names: Vec<&str> =
-                    steps.filter_map(|step| step.pointer("/action/name")?.as_str()).collect();
-                if names.is_empty() { "HandOver".into() } else { names.join(",") }
+                steps.filter_map(|step| step.pointer("/action/name")?.as_str()).collect::<Vec<_>>().join(",")
             }
         }
     }

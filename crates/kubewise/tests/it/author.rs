@@ -169,7 +169,7 @@ pub(crate) fn sound(request: &ModelRequest) -> ModelReply {
     let proposal = json!({
         "reasoning": "The new revision crashes.",
         "rootCause": { "text": "The new revision.", "evidence": [id] },
-        "handOver": false, "actions": [offer], "priority": "Critical", "verification": [], "confidence": 0.9,
+        "actions": [offer], "priority": "Critical", "verification": [], "confidence": 0.9,
     });
     ModelText::new(proposal.to_string()).usage(2_000, 150).into()
 }

@@ -52,7 +52,7 @@ fn a_recorded_demo_shows_the_same_five_troubles_and_what_would_have_been_done() 
     let seen: Vec<_> = incidents
         .iter()
         .map(|one| {
-            let step = one["plan"]["steps"][0].as_str().unwrap_or("hand over").to_owned();
+            let step = one["plan"]["steps"][0].as_str().unwrap_or_default().to_owned();
             let step = step.split(" for ").next().unwrap_or_default().to_owned();
             (
                 one["workload"]["name"].as_str().unwrap_or_default(),

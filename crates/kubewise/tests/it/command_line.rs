@@ -63,7 +63,7 @@ fn a_faulty_playbook_is_refused_where_it_is_wrong() -> Result<()> {
     fs::write(
         directory.join("mine.yaml"),
         "name: mine\ndescription: Mine.\nreasons: [CrashLoopBackOff]\nwhen: [\"revision.toBlam\"]\n\
-         candidates: []\nrootCause: none\nreasoning: none\n",
+         candidates: [{action: HandOver, parameters: {reason: r}}]\nrootCause: none\nreasoning: none\n",
     )?;
     check_refused(&output(&installation)?, 2, &["mine.yaml:4", "toBlam"]);
     Ok(())

@@ -34,7 +34,7 @@ fn no_planted_secret_leaves_the_program() -> Result<()> {
     // Of the whole process: what other tests log meanwhile holds no secret either.
     tracing::subscriber::set_global_default(subscriber)?;
     let script = |request: &ModelRequest| {
-        let asks_for_plan = request.text.contains("handOver");
+        let asks_for_plan = request.text.contains("rootCause");
         if asks_for_plan { sound(request) } else { ModelText::new("The new cart crashes.").into() }
     };
     let mut stage = Stage::new(ModelServer::answering(script)?, workload)?;

@@ -20,12 +20,10 @@ pub(super) struct Notify {
 impl Lower for Notify {
     const NAME: &'static str = "Notify";
     const RISK: Risk = Risk::None;
+    const WORDS: &'static [&'static str] = &["message"];
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
-        let message: String = self.message.chars().take(MAX_MESSAGE).collect();
-        if message.trim().is_empty() {
-            return Err(Unmet("there is nothing to tell".into()));
-        }
+        let message = readable(&self.message)?;
         Ok(vec![PlanStep {
             action: premise.action(Self::NAME, json!({ "message": message })),
             description: format!("tell people: {message}"),
@@ -34,4 +32,10 @@ impl Lower for Notify {
             disruption: 0,
         }])
     }
+}
+
+/// What is told, as long as it is read.
+pub(super) fn readable(message: &str) -> Result<String, Unmet> {
+    let message: String = message.trim().chars().take(MAX_MESSAGE).collect();
+    if message.is_empty() { Err(Unmet("there is nothing to tell".into())) } else { Ok(message) }
 }

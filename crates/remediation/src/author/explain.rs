@@ -7,7 +7,7 @@ use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
 use kubewise_core::author::Prompt;
 use kubewise_core::guard::Guards;
 use kubewise_core::incident::Incident;
-use kubewise_core::plan::{Disposition, RemediationPlan};
+use kubewise_core::plan::RemediationPlan;
 
 use super::egress::{Egress, plain};
 use super::{Options, dossier, prompt};
@@ -24,10 +24,8 @@ pub fn explanation(evidence: &Evidence, plan: Option<&RemediationPlan>, options:
     let line = match plan {
         None => egress.line().ours("nothing yet"),
         Some(plan) => {
-            let line = egress.line().ours(match plan.disposition {
-                Disposition::Act => "to act; the plan is ",
-                Disposition::HandOver => "to hand over; the plan is ",
-            });
+            let decided = if plan.hands_over() { "to hand over" } else { "to act" };
+            let line = egress.line().ours(decided).ours("; the plan is ");
             let line = line.name(&plan.status.to_string());
             plan.actions.iter().fold(line, |line, step| {
                 line.ours("\n- ").name(&step.action.name).ours(" on ").object(&step.action.target)
@@ -68,14 +66,14 @@ pub fn told(
         for item in plan.evidence.iter().take(MOST) {
             let _ = writeln!(told, "- {} [{}]", item.text, item.id);
         }
-        let decided = match plan.disposition {
-            Disposition::Act => "Plan",
-            Disposition::HandOver => "Handed over to a person; no step",
-        };
-        let _ = writeln!(told, "\n{decided} ({}, {}):", plan.id, plan.status);
+        let _ = writeln!(told, "\nPlan ({}, {}):", plan.id, plan.status);
         for (number, step) in (1..).zip(&plan.actions) {
-            let undo = if step.reversible { "can be undone" } else { "cannot be undone" };
-            let _ = writeln!(told, "{number}. {} ({undo})", step.description);
+            let undo = match step.operation.writes() {
+                None => "",
+                Some(_) if step.reversible => " (can be undone)",
+                Some(_) => " (cannot be undone)",
+            };
+            let _ = writeln!(told, "{number}. {}{undo}", step.description);
         }
         if let Some(decision) = &plan.decision {
             let _ = writeln!(told, "{decision}");

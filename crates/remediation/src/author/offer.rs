@@ -14,6 +14,8 @@ use crate::policy::Refusal;
 /// An amount may go this many times as far as the offered one, and the same way: an author that knows the case better
 /// than a playbook is off by no more.
 const LEEWAY: f64 = 2.0;
+/// Stands where an author writes its own words.
+const OWN_WORDS: &str = "…";
 /// Amounts that differ by no more than this share are the same, written in whole units.
 const ROUNDING: f64 = 0.01;
 
@@ -30,10 +32,12 @@ pub(crate) struct Offer {
 }
 
 impl Offer {
-    /// As an author names it; copied, it is the offer.
-    pub(super) fn named(&self) -> ProposedAction {
-        let parameter =
-            |(name, value): (&String, &Value)| Parameter { name: name.clone(), value: written(value) };
+    /// As an author names it; copied, it is the offer, but for the words that the author has to find.
+    pub(crate) fn named(&self) -> ProposedAction {
+        let parameter = |(name, value): (&String, &Value)| {
+            let value = if self.is_words(name) { OWN_WORDS.into() } else { written(value) };
+            Parameter { name: name.clone(), value }
+        };
         ProposedAction {
             action: self.action.name.into(),
             target: self.target.to_string(),
@@ -41,10 +45,11 @@ impl Offer {
         }
     }
 
-    /// Whether it can be told without telling free text: its parameters are names and amounts.
+    /// Whether it can be told without telling free text: what is told of its parameters are names and amounts.
     pub(super) fn is_tellable(&self) -> bool {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '/' | '-');
-        self.parameters.values().all(|value| written(value).chars().all(is_plain))
+        let mut told = self.parameters.iter().filter(|(name, _)| !self.is_words(name));
+        told.all(|(_, value)| written(value).chars().all(is_plain))
     }
 
     /// Its amounts, each with the least and the most that it may be: from what the field holds now to [`LEEWAY`] times
@@ -81,6 +86,10 @@ impl Offer {
         met.map(|(object, path)| format!("{path} of {object}"))
     }
 
+    fn is_words(&self, name: &str) -> bool {
+        self.action.words.contains(&name)
+    }
+
     fn is_amount(&self, name: &str) -> bool {
         self.action.amounts.contains(&name)
     }
@@ -100,7 +109,8 @@ impl Offer {
             };
             if self.is_amount(name) {
                 self.hold_amount(name, value, guards)?;
-            } else if *value != written(offered) && guards.stands(Guard::OfferedOnly) {
+            } else if !self.is_words(name) && *value != written(offered) && guards.stands(Guard::OfferedOnly)
+            {
                 return not_offered(format!(
                     "{name} of {action} is offered as {}, not {value}",
                     written(offered)
@@ -158,9 +168,6 @@ pub(crate) fn find<'o>(
         for (number, offer) in allowed.iter().enumerate() {
             let begin = if number == 0 { " are" } else { "," };
             let _ = write!(finding, "{begin} {} on {}", offer.action.name, offer.target); // to a String: cannot fail
-        }
-        if allowed.is_empty() {
-            finding.push_str(" is nothing, so hand over");
         }
         Objection::new(Guard::OfferedOnly, finding)
     }))

@@ -5,7 +5,7 @@ use std::fmt;
 use kubewise_core::anomaly::Severity;
 use kubewise_core::author::{Answer, Ending};
 use kubewise_core::guard::{Guard, Guards};
-use kubewise_core::plan::MAX_STEPS;
+use kubewise_core::plan::{HAND_OVER, MAX_STEPS};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,7 @@ pub struct Proposal {
     /// How the evidence leads to this decision, for a person who is woken at night.
     pub reasoning: String,
     pub root_cause: RootCause,
-    /// True if none of the offers is right; `actions` is empty then.
-    pub hand_over: bool,
-    /// Offers, in the order in which to do them; what cannot be undone last.
+    /// Offers, in the order in which to do them; what cannot be undone last. `HandOver` stands alone.
     pub actions: Vec<ProposedAction>,
     /// How urgent it is.
     pub priority: Severity,
@@ -55,7 +53,7 @@ pub struct RootCause {
     pub evidence: Vec<String>,
 }
 
-/// One offer, as it was offered but for its amounts.
+/// One offer, as it was offered but for its amounts and words.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProposedAction {
@@ -63,7 +61,8 @@ pub struct ProposedAction {
     pub action: String,
     /// The object, as the offer names it.
     pub target: String,
-    /// Every parameter of the offer. Only an amount may differ, within the range that the offer names.
+    /// Every parameter of the offer. Only an amount may differ, within the range that the offer names, and where the
+    /// offer shows … stand your own words.
     pub parameters: Vec<Parameter>,
 }
 
@@ -128,12 +127,23 @@ impl Proposal {
                 return wrong(format!("the answer is not the JSON object that was asked for: {error}"));
             }
         };
+        let named = |one: Parameter| Parameter { value: line(&one.value), ..one };
+        let actions = proposal.actions.into_iter().map(|proposed| ProposedAction {
+            parameters: proposed.parameters.into_iter().map(named).collect(),
+            ..proposed
+        });
         Ok(Proposal {
+            actions: actions.collect(),
             reasoning: plain(&proposal.reasoning),
             root_cause: RootCause { text: line(&proposal.root_cause.text), ..proposal.root_cause },
             verification: proposal.verification.iter().map(|check| line(check)).collect(),
             ..proposal
         })
+    }
+
+    /// Whether it would change nothing.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.actions.iter().any(|proposed| proposed.action == HAND_OVER)
     }
 
     /// Whether it keeps to what was shown and offered: the evidence with these ids, and these offers.
@@ -149,8 +159,8 @@ impl Proposal {
                 return Err(Objection::new(Guard::CitedEvidence, finding));
             }
         }
-        if self.hand_over != self.actions.is_empty() {
-            let finding = "handOver is true exactly if there are no actions";
+        if self.actions.is_empty() || (self.hands_over() && self.actions.len() > 1) {
+            let finding = format!("actions names repairs, or {HAND_OVER} alone");
             return Err(Objection::new("Proposal", finding));
         }
         let mut chosen: Vec<&Offer> = Vec::new();

@@ -2,37 +2,51 @@
 //! rules that candidates are judged by. Nothing of the proposal but its order, its amounts and its words is in the plan.
 
 use kubewise_core::guard::Guard;
-use kubewise_core::plan::{Author, EvidenceItem, Mode, RemediationPlan};
+use kubewise_core::id::PlanId;
+use kubewise_core::plan::{Author, EvidenceItem, HAND_OVER, Mode, PlanStep, RemediationPlan};
+use serde_json::Value;
 
-use super::{Decision, Declined, Maker, NO_PLAYBOOK, told};
+use super::hand_over::Exhausted;
+use super::{Decision, Declined, Maker, NO_PLAYBOOK, so};
+use crate::action::ActionType;
 use crate::author::{self, Objection, Offer, Proposal};
 use crate::playbook::{Playbook, Scope};
 use crate::policy::Refusal;
 
 impl Maker<'_> {
-    /// Every candidate of the playbooks that match, in their order, each once.
+    /// Every candidate of the playbooks that match, in their order, each once; and to hand over, always.
     pub(super) fn offers(&self, matching: &[&Playbook], scope: &Scope) -> Vec<Offer> {
         let mut offers: Vec<Offer> = Vec::new();
         for playbook in matching {
-            for candidate in playbook.candidates.iter().filter(|candidate| candidate.applies(scope)) {
-                let Ok(serde_json::Value::Object(parameters)) = candidate.parameters(scope) else { continue };
-                let action = candidate.action;
-                if offers
-                    .iter()
-                    .any(|offer| offer.action.name == action.name && offer.parameters == parameters)
-                {
-                    continue;
-                }
+            for candidate in playbook.candidates(scope) {
+                let Ok(Value::Object(parameters)) = candidate.parameters(scope) else { continue };
                 let judged = self.try_candidate(playbook, candidate, scope);
-                offers.push(Offer {
+                let offer = Offer {
                     playbook: playbook.name.clone(),
                     max_mode: playbook.max_mode,
-                    action,
+                    action: candidate.action,
                     target: self.object.clone(),
                     parameters,
                     judged: judged.map(|allowed| allowed.steps).map_err(|declined| declined.refusals),
-                });
+                };
+                if !offers.iter().any(|known| known.named() == offer.named()) {
+                    offers.push(offer);
+                }
             }
+        }
+        let step = self.hand_over_step(matching, scope);
+        if let Some(action) = ActionType::named(HAND_OVER)
+            && let Value::Object(parameters) = step.action.parameters.clone()
+            && !offers.iter().any(|offer| offer.action.hands_over())
+        {
+            offers.push(Offer {
+                playbook: matching.first().map_or(NO_PLAYBOOK, |playbook| playbook.name.as_str()).into(),
+                max_mode: Mode::Auto,
+                action,
+                target: self.object.clone(),
+                parameters,
+                judged: Ok(vec![step]),
+            });
         }
         offers
     }
@@ -59,13 +73,44 @@ impl Maker<'_> {
         if let Err(objection) = proposal.holds(&offers, &ids, self.options.guards) {
             return refuse(vec![refusal(author, objection)]);
         }
-        if proposal.hand_over {
-            return self.hand_over_as_proposed(proposal, author, cited, matching, scope);
+        let lowered = self.lower_proposed(proposal, author, &offers, matching);
+        let arranged = lowered.and_then(|lowered| {
+            if proposal.hands_over() {
+                return Ok(self.hand_over_as_proposed(
+                    proposal,
+                    author,
+                    cited,
+                    lowered.steps,
+                    matching,
+                    scope,
+                ));
+            }
+            let plan = Box::new(self.arrange(proposal, author, cited, lowered)?);
+            Ok(Decision::Plan { plan, refused: Vec::new() })
+        });
+        arranged.unwrap_or_else(refuse)
+    }
+
+    fn lower_proposed<'a>(
+        &self,
+        proposal: &Proposal,
+        author: &str,
+        offers: &[Offer],
+        matching: &[&'a Playbook],
+    ) -> Result<Lowered<'a>, Vec<Refusal>> {
+        let id = self.id(author, &format!("{:?}", proposal.actions));
+        let mut lowered = Lowered { id, steps: Vec::new(), max_mode: Mode::Auto, playbook: None };
+        for proposed in &proposal.actions {
+            let (offer, parameters) = author::find(offers, proposed, self.options.guards)
+                .map_err(|objection| vec![refusal(author, objection)])?;
+            let steps = self.lower(offer.action, &parameters, &lowered.id);
+            let steps = steps.map_err(|unmet| Declined::unmet(offer.action.name, unmet.0).refusals)?;
+            lowered.steps.extend(steps);
+            lowered.max_mode = lowered.max_mode.min(offer.max_mode);
+            let named = || matching.iter().copied().find(|one| one.name == offer.playbook);
+            lowered.playbook = lowered.playbook.or_else(named);
         }
-        match self.arrange(proposal, author, cited, &offers, matching) {
-            Ok(plan) => Decision::Plan { plan: Box::new(plan), refused: Vec::new() },
-            Err(refusals) => refuse(refusals),
-        }
+        Ok(lowered)
     }
 
     fn arrange(
@@ -73,24 +118,14 @@ impl Maker<'_> {
         proposal: &Proposal,
         author: &str,
         cited: Vec<EvidenceItem>,
-        offers: &[Offer],
-        matching: &[&Playbook],
+        lowered: Lowered<'_>,
     ) -> Result<RemediationPlan, Vec<Refusal>> {
-        let id = self.id(author, &format!("{:?}", proposal.actions));
-        let (mut steps, mut max_mode, mut playbook) = (Vec::new(), Mode::Auto, None);
-        for proposed in &proposal.actions {
-            let (offer, parameters) = author::find(offers, proposed, self.options.guards)
-                .map_err(|objection| vec![refusal(author, objection)])?;
-            let lowered = self.lower(offer.action, &parameters, &id);
-            steps.extend(lowered.map_err(|unmet| Declined::unmet(offer.action.name, unmet.0).refusals)?);
-            max_mode = max_mode.min(offer.max_mode);
-            playbook = playbook.or(matching.iter().copied().find(|one| one.name == offer.playbook));
-        }
+        let Lowered { id, steps, max_mode, playbook } = lowered;
         // What it cures is what the first step is for: cooldown and escalation count by it.
         let cause = playbook.map_or(NO_PLAYBOOK, |playbook| playbook.name.as_str());
         let what = format!("the proposal of {author}");
         let allowed = self.judge(id, steps, cause, &what).map_err(|declined| declined.refusals)?;
-        let reasoning = format!("{} So: {}.", proposal.reasoning, told(&allowed.steps).join(", then "));
+        let reasoning = so(&proposal.reasoning, &allowed.steps);
         let base = self.base(cause, proposal.root_cause.text.clone(), playbook);
         let base = worded(RemediationPlan { reasoning, ..base }, proposal, author, cause, cited);
         Ok(self.acting(base, allowed, max_mode))
@@ -104,30 +139,44 @@ impl Maker<'_> {
         proposal: &Proposal,
         author: &str,
         cited: Vec<EvidenceItem>,
+        steps: Vec<PlanStep>,
         matching: &[&Playbook],
         scope: &Scope,
     ) -> Decision {
-        let decision = self.decide(matching, scope);
-        let Decision::Plan { mut plan, refused } = decision else { return decision };
-        if !plan.actions.is_empty() && self.options.guards.stands(Guard::NoVeto) {
-            plan.reasoning = format!("{} {author} would hand over: {}", plan.reasoning, proposal.reasoning);
-            let finding =
-                format!("a playbook knows a repair that every rule allows; {author} would hand over");
-            let refusals = vec![refusal(author, Objection::new(Guard::NoVeto, finding))];
-            return told_first(Decision::Plan { plan, refused }, refusals);
-        }
+        let left = match self.repair(matching, scope) {
+            Ok(Decision::Plan { mut plan, refused }) if self.options.guards.stands(Guard::NoVeto) => {
+                plan.reasoning =
+                    format!("{} {author} would hand over: {}", plan.reasoning, proposal.reasoning);
+                let finding =
+                    format!("a playbook knows a repair that every rule allows; {author} would hand over");
+                let refusals = vec![refusal(author, Objection::new(Guard::NoVeto, finding))];
+                return told_first(Decision::Plan { plan, refused }, refusals);
+            }
+            Ok(Decision::Plan { .. }) => Exhausted::default(),
+            Ok(decision @ (Decision::Wait { .. } | Decision::Nothing { .. })) => return decision,
+            Err(left) => left,
+        };
+        let step = steps.into_iter().next().unwrap_or_else(|| self.hand_over_step(matching, scope));
+        let plan = self.hand_over(matching, scope, &left, step);
+        let plan = RemediationPlan {
+            id: self.id(author, NO_PLAYBOOK),
+            reasoning: format!("{} {}", proposal.reasoning, plan.reasoning),
+            root_cause: proposal.root_cause.text.clone(),
+            ..plan
+        };
         let cause = plan.author.cause().to_owned();
-        let reasoning = format!("{} {}", proposal.reasoning, plan.reasoning);
-        let base = self.base(&cause, proposal.root_cause.text.clone(), matching.first().copied());
-        let id = self.id(author, NO_PLAYBOOK);
-        let safety_constraints = plan.safety_constraints.clone();
-        let patches =
-            plan.evidence.iter().filter(|item| base.evidence.iter().all(|known| known.id != item.id));
-        let cited = patches.cloned().chain(cited).collect();
-        let base = RemediationPlan { id, reasoning, safety_constraints, ..base };
-        let plan = Box::new(worded(base, proposal, author, &cause, cited));
-        Decision::Plan { plan, refused }
+        let plan = Box::new(worded(plan, proposal, author, &cause, cited));
+        Decision::Plan { plan, refused: left.refused }
     }
+}
+
+/// What a proposal comes to.
+struct Lowered<'a> {
+    id: PlanId,
+    steps: Vec<PlanStep>,
+    max_mode: Mode,
+    /// Whose offer the first step is.
+    playbook: Option<&'a Playbook>,
 }
 
 /// The plan with the words of a proposal.

@@ -17,7 +17,7 @@ pub struct Explanation {
     pub description: String,
     pub reasons: Vec<Reason>,
     pub max_mode: Mode,
-    /// Names of its actions in order of preference; none means that it hands over.
+    /// Names of its actions in order of preference.
     pub actions: Vec<&'static str>,
 }
 
@@ -63,9 +63,7 @@ impl Playbooks {
             .map(|playbook| Trial {
                 playbook: playbook.name.clone(),
                 candidates: playbook
-                    .candidates
-                    .iter()
-                    .filter(|candidate| candidate.applies(&scope))
+                    .candidates(&scope)
                     .map(|candidate| (candidate.action.name, candidate.parameters(&scope)))
                     .collect(),
             })

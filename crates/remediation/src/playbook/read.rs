@@ -2,7 +2,7 @@
 
 use kubewise_core::Period;
 use kubewise_core::anomaly::Reason;
-use kubewise_core::plan::Mode;
+use kubewise_core::plan::{HAND_OVER, Mode};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
@@ -319,6 +319,12 @@ impl Reader<'_> {
     }
 
     fn candidates(&mut self, node: Option<Place<'_>>) -> Vec<Candidate> {
+        if let Some(node) = node
+            && matches!(&node.value, Node::List(entries) if entries.is_empty())
+        {
+            let message = format!("there is no candidate; `action: {HAND_OVER}` leaves it to a person");
+            self.fault(node.referenced, message);
+        }
         self.list(node).into_iter().filter_map(|entry| self.candidate(entry)).collect()
     }
 

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use kubewise_core::anomaly::Severity;
 use kubewise_core::author::{Answer, Ending, Prompt};
 use kubewise_core::event::{EventRecord, EventType};
-use kubewise_core::plan::RemediationPlan;
+use kubewise_core::plan::{HAND_OVER, RemediationPlan};
 use kubewise_core::record::SchemaVersion;
 use kubewise_core::{Kind, ObjectRef};
 use kubewise_remediation::author::{self, Draft, Parameter, Proposal, ProposedAction, RootCause};
@@ -65,12 +65,21 @@ pub(super) fn complete(text: impl Into<String>) -> Answer {
     Answer { text: text.into(), ending: Ending::Complete, usage: None, model: "scripted-1".into() }
 }
 
-/// The offers that a prompt makes, read from it as a model reads them.
+/// The repairs that a prompt offers, read from it as a model reads them; beside them it always offers to hand over.
 pub(super) fn offers(prompt: &Prompt) -> Vec<ProposedAction> {
     let (before, _) = prompt.case.split_once("# Evidence").unwrap();
     let (_, offers) = before.split_once("# Offers").unwrap();
     let named = offers.lines().filter_map(|line| line.strip_prefix("- {"));
-    named.map(|json| serde_json::from_str(&format!("{{{json}")).unwrap()).collect()
+    let mut offers: Vec<ProposedAction> =
+        named.map(|json| serde_json::from_str(&format!("{{{json}")).unwrap()).collect();
+    let count = offers.len();
+    offers.retain(|offer| offer.action != HAND_OVER);
+    assert_eq!(offers.len(), count - 1, "to hand over is offered once");
+    offers
+}
+
+pub(super) fn hand_over(reason: &str) -> ProposedAction {
+    action(HAND_OVER, "Deployment shop/cart", &[("reason", reason)])
 }
 
 /// What a prompt marks as data: the lines between its fence.
@@ -88,13 +97,12 @@ pub(super) fn ids(prompt: &Prompt) -> Vec<String> {
     data(prompt).lines().filter_map(id).collect()
 }
 
-/// A proposal to do these, on the first evidence.
+/// A proposal to do these, on the first evidence; or to hand over, if these are none.
 pub(super) fn proposing(prompt: &Prompt, actions: Vec<ProposedAction>) -> Proposal {
     Proposal {
         reasoning: "The evidence shows it.".into(),
         root_cause: RootCause { text: "the new revision".into(), evidence: ids(prompt)[..1].to_vec() },
-        hand_over: actions.is_empty(),
-        actions,
+        actions: if actions.is_empty() { vec![hand_over("somebody has to look")] } else { actions },
         priority: Severity::Critical,
         verification: vec!["it runs".into()],
         confidence: 0.9,

@@ -107,7 +107,7 @@ fn owners_that_own_each_other_own_nothing() {
 fn an_expression_that_would_never_end_is_refused_or_ends() {
     let faults = |condition: &str| {
         let text = format!(
-            "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\ncandidates: []\nwhen:\n  - {}\n",
+            "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\ncandidates: [{{action: EvictPod, parameters: {{pod: p}}}}]\nwhen:\n  - {}\n",
             serde_json::to_string(condition).unwrap()
         );
         match Playbooks::load(&[("test.yaml", text)]) {

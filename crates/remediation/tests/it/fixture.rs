@@ -8,7 +8,7 @@ use kubewise_core::anomaly::{
 use kubewise_core::document::Document;
 use kubewise_core::incident::{Incident, IncidentStatus};
 use kubewise_core::metric::{MetricType, NormalizedMetric};
-use kubewise_core::plan::{Action, Disposition, FieldChange, Mode, RemediationPlan};
+use kubewise_core::plan::{Action, FieldChange, Mode, RemediationPlan};
 use kubewise_core::record::{Extra, HealthyRevision, SchemaVersion};
 use kubewise_core::unit::Unit;
 use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
@@ -391,7 +391,7 @@ pub(crate) fn line(decision: &Decision) -> String {
         if rules.is_empty() { String::new() } else { format!(" for {}", rules.join(", ")) }
     };
     match decision {
-        Decision::Plan { plan, .. } if plan.disposition == Disposition::Act => {
+        Decision::Plan { plan, .. } if !plan.hands_over() => {
             let names: Vec<_> = plan.actions.iter().map(|step| step.action.name.as_str()).collect();
             format!("act {} as {}", names.join(", "), plan.status)
         }

@@ -8,8 +8,8 @@ use kubewise_core::document::Document;
 use kubewise_core::guard::Guards;
 use kubewise_core::journal::Epoch;
 use kubewise_core::plan::{
-    Action, Author, Disposition, FieldChange, Indicators, Mode, Operation, PlanStatus, PlanStep,
-    RemediationPlan, Verification,
+    Action, Author, FieldChange, Indicators, Mode, Operation, PlanStatus, PlanStep, RemediationPlan,
+    Verification,
 };
 use kubewise_core::port::{ClusterActor, Journal};
 use kubewise_core::record::{Extra, SchemaVersion};
@@ -88,7 +88,7 @@ impl Scene {
         let decision =
             planner::plan(&scene.evidence(), &playbooks, &options, &surroundings, scene.world.now());
         let Decision::Plan { plan, .. } = decision else { panic!("no honest plan: {decision:?}") };
-        assert!(!plan.actions.is_empty(), "{}", plan.reasoning);
+        assert!(!plan.hands_over(), "{}", plan.reasoning);
         scene.honest = Some(*plan);
         scene
     }
@@ -310,7 +310,6 @@ fn hostile_plan(dice: &mut Dice, scene: &Scene, number: u64) -> RemediationPlan 
         root_cause: String::new(),
         evidence: Vec::new(),
         priority: kubewise_core::anomaly::Severity::Critical,
-        disposition: Disposition::Act,
         actions,
         safety_constraints: Vec::new(),
         verification: Verification {

@@ -1,30 +1,18 @@
 //! Remediation at its face.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
-#[cfg(test)]
 mod actions;
-#[cfg(test)]
 mod author;
-#[cfg(test)]
 mod autonomy;
-#[cfg(test)]
 mod bad_input;
-#[cfg(test)]
 mod beside;
-#[cfg(test)]
 mod capturing;
-#[cfg(test)]
 mod draining;
-#[cfg(test)]
 mod fixture;
-#[cfg(test)]
+mod handing_over;
 mod hostile;
-#[cfg(test)]
 mod planning;
-#[cfg(test)]
 mod playbooks;
-#[cfg(test)]
 mod quiet;
-#[cfg(test)]
 mod rules;
-#[cfg(test)]
 mod saga;

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 const HEAD: &str = "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\n";
 
+const HANDS_OVER: &str = "candidates: [{action: HandOver, parameters: {reason: r}}]\n";
+
 /// `test.yaml:LINE:COLUMN: message`, one for each fault; `tail` starts in line 6.
 fn faults(tail: &str) -> Vec<String> {
     let loaded = Playbooks::load(&[("test.yaml", format!("{HEAD}{tail}"))]);
@@ -33,7 +35,7 @@ fn the_playbooks_of_kubewise_are_right() {
     shared(&Playbooks::builtin());
     assert_eq!(Playbooks::load(&builtin_files()).err(), None);
     assert_eq!(Playbooks::builtin().list().count(), builtin_files().len());
-    let mine = [("mine.yaml", format!("{HEAD}candidates: []\n").replace("test", "oom-leak"))];
+    let mine = [("mine.yaml", format!("{HEAD}{HANDS_OVER}").replace("test", "oom-leak"))];
     let both = Playbooks::load(&mine).unwrap().with_builtin();
     let names: Vec<_> = both.list().map(|(name, _)| name).collect();
     assert_eq!(
@@ -45,9 +47,16 @@ fn the_playbooks_of_kubewise_are_right() {
 
 #[test]
 fn faults_are_told_with_their_place_and_what_would_be_right() {
-    let candidates = "candidates: []\n";
-    check("candidates: []\nwen: [true]\n", &["7:1: `wen` is not a key of a playbook; did you mean `when`?"]);
+    check(
+        &format!("{HANDS_OVER}wen: [true]\n"),
+        &["7:1: `wen` is not a key of a playbook; did you mean `when`?"],
+    );
     check("", &["1:1: the key `candidates` is missing"]);
+    check("candidates: []\n", &["6:13: there is no candidate; `action: HandOver` leaves it to a person"]);
+    check(
+        "candidates: [{action: HandOver}]\n",
+        &["6:23: the parameters of HandOver are wrong: missing field `reason`"],
+    );
     for (condition, expect) in [
         ("revision.toBlam", "7:19: `toBlam` is not known; did you mean `toBlame`?"),
         ("revison.toBlame", "7:10: `revison` is not known; did you mean `revision`?"),
@@ -69,7 +78,7 @@ fn faults_are_told_with_their_place_and_what_would_be_right() {
             "7:10: `exists` is no function here; known are size, contains, startsWith, endsWith, matches, int, double, string, bool",
         ),
     ] {
-        let tail = format!("{candidates}when: [ \"{condition}\" ]\n");
+        let tail = format!("{HANDS_OVER}when: [ \"{condition}\" ]\n");
         let got = faults(&tail);
         let first = got.first().cloned().unwrap_or_default();
         assert_eq!(first, format!("test.yaml:{expect}"), "{condition}");
@@ -87,11 +96,11 @@ fn faults_are_told_with_their_place_and_what_would_be_right() {
         &["8:17: the parameters of ScaleWorkload are wrong: invalid type: string \"cart\", expected i64"],
     );
     check(
-        "candidates: []\nmaxMode: automatic\n",
+        &format!("{HANDS_OVER}maxMode: automatic\n"),
         &["7:10: `automatic` is not a mode; modes are observe, propose and auto"],
     );
     check(
-        "candidates: []\nverification: { settle: 2 apples }\n",
+        &format!("{HANDS_OVER}verification: {{ settle: 2 apples }}\n"),
         &["7:25: `2 apples` is not a duration; write a number with a unit, such as `15s`, `5m` or `1h 30m`"],
     );
 }
@@ -101,7 +110,7 @@ fn all_faults_of_all_files_are_told_at_once() {
     let files = [
         (
             "a.yaml",
-            "name: a\nreasons: [OOMKiled]\nwhen: [crash.oon, \"1 +\"]\ncandidates: []\nrootCause: r\nreasoning: \"${crash.ontainer}\"\n",
+            "name: a\nreasons: [OOMKiled]\nwhen: [crash.oon, \"1 +\"]\ncandidates: [{action: HandOver, parameters: {reason: r}}]\nrootCause: r\nreasoning: \"${crash.ontainer}\"\n",
         ),
         ("b.yaml", "name: [\n"),
         ("c.yaml", "just text"),
@@ -112,17 +121,16 @@ fn all_faults_of_all_files_are_told_at_once() {
 
 #[test]
 fn what_is_too_large_is_refused_and_not_evaluated() {
-    let long = format!("candidates: []\nwhen: [ \"{}true\" ]\n", "true && ".repeat(100));
+    let long = format!("{HANDS_OVER}when: [ \"{}true\" ]\n", "true && ".repeat(100));
     check(&long, &["7:10: the expression has 804 characters; at most 512 are allowed"]);
     let huge = format!("# {}\n", "x".repeat(70_000));
     assert!(faults(&huge)[0].contains("at most 65536 are allowed"), "{:?}", faults(&huge));
     let many: Vec<_> = (0..201)
-        .map(|i| (format!("{i}.yaml"), format!("{HEAD}candidates: []\n").replace("test", &format!("p{i}"))))
+        .map(|i| (format!("{i}.yaml"), format!("{HEAD}{HANDS_OVER}").replace("test", &format!("p{i}"))))
         .collect();
     let faults = Playbooks::load(&many).unwrap_err();
     assert_eq!(faults[0].to_string(), "200.yaml:1:1: there are more than 200 playbooks");
-    let twice =
-        [("a.yaml", format!("{HEAD}candidates: []\n")), ("b.yaml", format!("{HEAD}candidates: []\n"))];
+    let twice = [("a.yaml", format!("{HEAD}{HANDS_OVER}")), ("b.yaml", format!("{HEAD}{HANDS_OVER}"))];
     assert_eq!(
         Playbooks::load(&twice).unwrap_err()[0].to_string(),
         "b.yaml:1:7: another playbook is named `test`, too"
@@ -136,7 +144,7 @@ fn deep_nesting_is_refused_and_does_not_end_the_process() {
     {
         let depth = 500 / (open.len() + close.len());
         let expression = format!("{}true{}", open.repeat(depth), close.repeat(depth));
-        let faults = faults(&format!("candidates: []\nwhen: [ '{expression}' ]\n"));
+        let faults = faults(&format!("{HANDS_OVER}when: [ '{expression}' ]\n"));
         // Any number of `!` or `-` is one operator.
         assert!(["!", "-"].contains(&open) || !faults.is_empty(), "{open}");
     }
@@ -148,7 +156,7 @@ proptest! {
     #[test]
     fn no_text_ends_the_process(text in "[a-z.()!&|\\[\\]{}'\"0-9 +*?:=<>\\\\\n$%]{0,60}") {
         let quoted = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        let _ = faults(&format!("candidates: []\nwhen: [ \"{quoted}\" ]\n"));
+        let _ = faults(&format!("{HANDS_OVER}when: [ \"{quoted}\" ]\n"));
         let _ = faults(&text);
     }
 }

@@ -7,7 +7,7 @@ use kubewise_core::Timestamp;
 use kubewise_core::anomaly::{AnomalyRecord, RemediationStatus};
 use kubewise_core::id::AnomalyId;
 use kubewise_core::incident::{Chapter, Incident, IncidentStatus};
-use kubewise_core::plan::{Disposition, PlanStatus, RemediationPlan};
+use kubewise_core::plan::{PlanStatus, RemediationPlan};
 use kubewise_remediation::policy::Refusal;
 
 /// Evidence told in the story; the plan holds all of it.
@@ -123,11 +123,7 @@ impl Entry {
             self.tell_once(now, Chapter::Evidence, &item.text);
         }
         self.tell_refusals(now, refused);
-        let deed = match plan.disposition {
-            Disposition::HandOver => "hand over to a person: ",
-            Disposition::Act => "",
-        };
-        let text = format!("{deed}{} ({}, mode {})", plan.reasoning, plan.author, plan.mode);
+        let text = format!("{} ({}, mode {})", plan.reasoning, plan.author, plan.mode);
         self.incident.tell(now, Chapter::Plan, text);
     }
 

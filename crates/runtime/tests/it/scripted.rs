@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use kubewise_core::author::{Answer, Ending, Prompt, Usage};
+use kubewise_core::plan::HAND_OVER;
 use kubewise_core::port::{Clock, PlanAuthor};
 use kubewise_core::{Failure, Period};
 use kubewise_sim::VirtualClock;
@@ -65,10 +66,14 @@ impl PlanAuthor for Scripted {
     }
 }
 
-/// What a prompt offers, as the author is to name it.
+/// The repairs that a prompt offers, as the author is to name them.
 pub(crate) fn offers(prompt: &Prompt) -> Vec<Value> {
+    named(prompt).filter(|offer| offer["action"] != HAND_OVER).collect()
+}
+
+fn named(prompt: &Prompt) -> impl Iterator<Item = Value> {
     let offered = prompt.case.lines().filter_map(|line| line.strip_prefix("- {"));
-    offered.map(|rest| serde_json::from_str(&format!("{{{rest}")).unwrap()).collect()
+    offered.map(|rest| serde_json::from_str(&format!("{{{rest}")).unwrap())
 }
 
 /// Ids of the evidence in a prompt.
@@ -80,10 +85,12 @@ pub(crate) fn evidence(prompt: &Prompt) -> Vec<String> {
 /// A whole proposal of these offers; of none it hands over.
 pub(crate) fn proposal(prompt: &Prompt, actions: &[Value]) -> Value {
     let cited: Vec<String> = evidence(prompt).into_iter().take(1).collect();
+    let hand_over = || named(prompt).filter(|offer| offer["action"] == HAND_OVER).collect();
+    let actions = if actions.is_empty() { hand_over() } else { actions.to_vec() };
     json!({
         "reasoning": "The evidence says so.",
         "rootCause": { "text": "A revision that does not work.", "evidence": cited },
-        "handOver": actions.is_empty(), "actions": actions, "priority": "Critical",
+        "actions": actions, "priority": "Critical",
         "verification": ["every replica is ready"], "confidence": 0.9,
     })
 }

@@ -219,7 +219,7 @@ fn opened(saga: &str, epoch: u64, lock: &str) -> JournalEntry {
     let plan = serde_json::json!({
         "id": "p", "incident": "i", "workload": { "kind": "Deployment", "name": lock }, "attempt": 1,
         "author": { "kind": "playbook", "name": "x" }, "reasoning": "", "rootCause": "", "evidence": [],
-        "priority": "Info", "disposition": "Act", "actions": [], "safetyConstraints": [],
+        "priority": "Info", "actions": [], "safetyConstraints": [],
         "verification": {
             "checks": [], "provisionalAfter": "1s", "settle": "1s", "deadline": "1s",
             "baseline": {

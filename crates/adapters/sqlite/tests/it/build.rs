@@ -64,7 +64,7 @@ pub(crate) fn opened(saga: &str, locks: &[&str]) -> JournalEntry {
     let plan = json!({
         "id": format!("p-{saga}"), "incident": "i-1", "workload": workload("cart"), "attempt": 1,
         "author": { "kind": "playbook", "name": "crash-loop" }, "reasoning": "", "rootCause": "",
-        "evidence": [], "priority": "Critical", "disposition": "Act", "actions": [], "safetyConstraints": [],
+        "evidence": [], "priority": "Critical", "actions": [], "safetyConstraints": [],
         "verification": {
             "checks": [], "provisionalAfter": "30s", "settle": "10m", "deadline": "30m",
             "baseline": {

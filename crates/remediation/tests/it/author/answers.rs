@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use kubewise_core::anomaly::Severity;
 use kubewise_core::author::Ending;
-use kubewise_core::plan::{Author, Disposition, Mode, PlanStatus};
+use kubewise_core::plan::{Author, Mode, PlanStatus};
 use kubewise_remediation::author::{Draft, Parameter, Proposal, ProposedAction, RootCause};
 use kubewise_remediation::planner::{self, Decision};
 use kubewise_remediation::playbook::Playbooks;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{MODEL, action, complete, decide, draft, ids, offers, planned, proposing, rules};
+use super::{MODEL, action, complete, decide, draft, hand_over, ids, offers, planned, proposing, rules};
 use crate::fixture::{World, crash_loop, line, now, out_of_memory, scaled_to_zero, stateful_set};
 
 const CART: &str = "Deployment shop/cart";
@@ -74,7 +74,6 @@ fn an_answer_that_is_not_what_was_asked_for_is_refused_with_the_reason() {
         (more, "unknown field `force`"),
         (less, "missing field `confidence`"),
         (deeper, "unknown field `override`"),
-        (with("/handOver", json!("no")), "expected a boolean"),
         (with("/confidence", json!(1.5)), "confidence is 1.5, not from 0 to 1"),
         (with("/priority", json!("Apocalyptic")), "unknown variant `Apocalyptic`"),
         (with("/reasoning", json!("")), "must say something"),
@@ -84,8 +83,8 @@ fn an_answer_that_is_not_what_was_asked_for_is_refused_with_the_reason() {
         (with("/rootCause/evidence", json!(["event:Made-Up"])), "no evidence with the id event:Made-Up"),
         (with("/rootCause/evidence", json!(vec!["x"; 17])), "rootCause.evidence has 17 ids"),
         (with("/verification", json!(vec!["ok"; 9])), "verification has 9 checks"),
-        (with("/actions", json!([])), "handOver is true exactly if there are no actions"),
-        (with("/handOver", json!(true)), "handOver is true exactly if there are no actions"),
+        (with("/actions", json!([])), "actions names repairs, or HandOver alone"),
+        (with("/actions", json!([undo, hand_over("r")])), "actions names repairs, or HandOver alone"),
         (with("/actions", json!(vec![undo; 11])), "actions has 11 steps"),
         (with("/actions/0/action", json!("DeleteNamespace")), "OfferedOnly: DeleteNamespace on"),
         (with("/actions/0/action", json!("RolloutRestart")), "is not offered; offered are RolloutUndo on"),
@@ -227,7 +226,10 @@ fn a_model_that_hands_over_is_heard_but_does_not_keep_a_playbook_from_repairing(
     let drafted = draft(&world);
     assert!(offers(&drafted.prompt).is_empty());
     let plan = planned(decide(&world, &proposing(&drafted.prompt, Vec::new())));
-    assert_eq!((plan.disposition, plan.status), (Disposition::HandOver, PlanStatus::HandedOver));
+    assert_eq!((plan.hands_over(), plan.status), (true, PlanStatus::HandedOver));
+    let reason = "somebody has to look";
+    assert_eq!(plan.actions[0].action.parameters, json!({ "reason": reason }), "in the model's words");
+    assert!(plan.reasoning.ends_with(&format!("So: hand over to a person: {reason}.")), "{}", plan.reasoning);
     assert_eq!(plan.root_cause, "the new revision");
     assert!(plan.reasoning.starts_with("The evidence shows it."));
     assert_eq!(plan.author.cause(), "crash-loop-unexplained");
@@ -318,7 +320,6 @@ proptest! {
         actions in prop::collection::vec(any_action(), 0..4),
         which in 0_usize..3,
         confidence in prop::num::f64::ANY,
-        hand_over: bool,
     ) {
         let world: World = [crash_loop, out_of_memory, scaled_to_zero][which]();
         let drafted = draft(&world);
@@ -327,7 +328,6 @@ proptest! {
         let proposal = Proposal {
             reasoning: "because".into(),
             root_cause: RootCause { text: "cause".into(), evidence: ids(&drafted.prompt) [..1].to_vec() },
-            hand_over,
             actions,
             priority: Severity::Info,
             verification: Vec::new(),
@@ -344,7 +344,7 @@ proptest! {
             let checked = planner::recheck(&approved, number, evidence, options, surroundings, now());
             prop_assert!(checked.is_ok(), "{:?}", checked);
         }
-        prop_assert!(!plan.actions.is_empty(), "a playbook knows a repair");
+        prop_assert!(!plan.hands_over(), "a playbook knows a repair");
     }
 }
 

@@ -74,10 +74,8 @@ fn orders(shown: &Prompt) -> Vec<Value> {
         with("/actions", json!([super::action(name, target, parameters)]))
     };
     let cart = "Deployment shop/cart";
-    let mut idle = with("/actions", json!([]));
-    idle["handOver"] = json!(true);
     vec![
-        idle,
+        act("HandOver", cart, &[("reason", "r")]),
         act("DeleteNamespace", "Namespace shop", &[]),
         act("ScaleWorkload", cart, &[("replicas", "0")]),
         act("ScaleWorkload", cart, &[("replicas", "1")]),

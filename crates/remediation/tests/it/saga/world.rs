@@ -9,8 +9,8 @@ use kubewise_core::guard::Guards;
 use kubewise_core::id::{IncidentId, PlanId};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::{
-    Action, Author, Disposition, FieldChange, Indicators, Mode, Operation, PlanStatus, PlanStep,
-    RemediationPlan, Verification,
+    Action, Author, FieldChange, Indicators, Mode, Operation, PlanStatus, PlanStep, RemediationPlan,
+    Verification,
 };
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION, PatchOperation, Performed, pointer};
@@ -114,7 +114,6 @@ pub(crate) fn plan(actions: Vec<PlanStep>, baseline: Indicators) -> RemediationP
         root_cause: "known".into(),
         evidence: Vec::new(),
         priority: Severity::Critical,
-        disposition: Disposition::Act,
         actions,
         safety_constraints: Vec::new(),
         verification: Verification {
