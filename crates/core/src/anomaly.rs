@@ -101,7 +101,11 @@ reasons! {
     Unavailable "Unavailable";
     /// A workload that had replicas is at zero, and no autoscaler put it there.
     ScaledToZero "ScaledToZero";
+    /// An object is being deleted for long, and does not go.
+    Terminating "Terminating";
     NodeNotReady "NodeNotReady";
+    /// A node stops being ready again and again, and comes back each time.
+    NodeFlapping "NodeFlapping";
     /// A node runs out of disk, memory or process numbers.
     NodePressure "NodePressure";
     /// A Job gave up.

@@ -91,6 +91,18 @@ impl Document {
         owners
     }
 
+    /// What still holds an object that is being deleted: its finalizers, and of a namespace what its controller says is
+    /// left in it.
+    pub fn held_by(&self) -> Vec<String> {
+        let finalizers = self.list("/metadata/finalizers").iter().filter_map(Value::as_str);
+        let finalizers = finalizers.map(|name| format!("finalizer {name}"));
+        let is_namespace = self.text("/kind") == Some(Kind::Namespace.as_str());
+        let conditions = self.list("/status/conditions").iter().filter(|_| is_namespace);
+        let told = conditions.filter(|one| one.get("status").and_then(Value::as_str) == Some("True"));
+        let told = told.filter_map(|one| one.get("message")?.as_str()).map(Into::into);
+        finalizers.chain(told).collect()
+    }
+
     /// What the watchers and detectors need of it.
     pub fn state(&self) -> Result<ObjectState, NotAnObject> {
         ObjectState::from_document(self)

@@ -79,6 +79,7 @@ kinds! {
     PersistentVolumeClaim "" "v1" "persistentvolumeclaims" true;
     ResourceQuota "" "v1" "resourcequotas" true;
     LimitRange "" "v1" "limitranges" true;
+    NetworkPolicy "networking.k8s.io" "v1" "networkpolicies" true;
     Event "" "v1" "events" true;
     Lease "coordination.k8s.io" "v1" "leases" true;
 }

@@ -25,6 +25,8 @@ pub struct ObjectState {
     pub created: Option<Timestamp>,
     /// Set while the object is being deleted.
     pub deleted: Option<Timestamp>,
+    /// While it is being deleted: what holds it.
+    pub held_by: Vec<String>,
     /// The controller, if any.
     pub owner: Option<Owner>,
     /// Only KubeWise's own annotations.
@@ -245,16 +247,19 @@ impl ObjectState {
             | Kind::PersistentVolumeClaim
             | Kind::ResourceQuota
             | Kind::LimitRange
+            | Kind::NetworkPolicy
             | Kind::Event
             | Kind::Lease
             | Kind::Other(_) => StateDetail::Other,
         };
+        let deleted = document.time("/metadata/deletionTimestamp");
         Ok(ObjectState {
             uid: document.uid()?,
             resource_version: document.text("/metadata/resourceVersion").unwrap_or_default().into(),
             generation: document.number("/metadata/generation").unwrap_or(0),
             created: document.time("/metadata/creationTimestamp"),
-            deleted: document.time("/metadata/deletionTimestamp"),
+            deleted,
+            held_by: deleted.map(|_| document.held_by()).unwrap_or_default(),
             owner: document.owners().into_iter().find(|owner| owner.controller),
             annotations: strings(document.at("/metadata/annotations"), ANNOTATION_PREFIX),
             detail,

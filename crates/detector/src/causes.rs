@@ -109,7 +109,9 @@ fn can_follow(reason: Reason) -> bool {
         | Reason::FailedScheduling
         | Reason::FailedCreate
         | Reason::ScaledToZero
+        | Reason::Terminating
         | Reason::NodeNotReady
+        | Reason::NodeFlapping
         | Reason::NodePressure
         | Reason::BackoffLimitExceeded
         | Reason::ServiceWithoutEndpoints

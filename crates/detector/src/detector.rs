@@ -404,6 +404,8 @@ impl Detector {
         symptoms.extend(self.exhaustion.symptoms(workload));
         let expected_until = self.suppressions.apply(workload, &mut symptoms, now);
         let shows = !symptoms.is_empty();
+        // An old pod that leaves says nothing of those that stay.
+        let is_well = symptoms.iter().all(|symptom| symptom.reason == Reason::Terminating);
         let root = if self.anomalies.is_open(workload) {
             None
         } else {
@@ -428,7 +430,7 @@ impl Detector {
         };
         self.anomalies.judge(workload, symptoms, &bench, changes);
         let is_restless = shows || self.anomalies.is_open(workload);
-        let is_quiet = !shows && !self.anomalies.is_open(workload);
+        let is_quiet = is_well && !self.anomalies.is_open(workload);
         let verdict = healthy::judge(&mut self.world, workload, is_quiet, options, now);
         changes.extend(verdict.revision.map(|revision| Change::Healthy(Box::new(revision))));
         let mut service = serving::Verdict::default();

@@ -6,23 +6,29 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use kubewise_core::Period;
 use kubewise_core::state::{
-    Condition, ContainerState, ObjectState, PodState, StateDetail, WorkloadState, condition,
+    Condition, ContainerState, NodeState, ObjectState, PodState, StateDetail, WorkloadState, condition,
 };
 
-/// Restarts remembered of a container: enough for a rate and for the longest back-off.
+/// Restarts remembered of a container, and falls of a node: enough for a rate and for the longest back-off.
 const MOMENTS: usize = 8;
 
 #[derive(Clone, Debug)]
 pub(crate) enum History {
     Pod(PodHistory),
     Workload(WorkloadHistory),
-    Node {
-        unready_since: Option<Timestamp>,
-        cordoned_since: Option<Timestamp>,
-        /// Since when it is under any pressure.
-        pressed_since: Option<Timestamp>,
-    },
+    Node(NodeHistory),
     None,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NodeHistory {
+    ready: bool,
+    pub(crate) unready_since: Option<Timestamp>,
+    pub(crate) cordoned_since: Option<Timestamp>,
+    /// Since when it is under any pressure.
+    pub(crate) pressed_since: Option<Timestamp>,
+    /// When it stopped being ready, oldest first; not while it was cordoned, since then somebody is at work on it.
+    falls: Vec<Timestamp>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,9 +85,7 @@ impl History {
         match detail {
             StateDetail::Pod(_) => History::Pod(PodHistory::default()),
             StateDetail::Workload(_) => History::Workload(WorkloadHistory::default()),
-            StateDetail::Node(_) => {
-                History::Node { unready_since: None, cordoned_since: None, pressed_since: None }
-            }
+            StateDetail::Node(_) => History::Node(NodeHistory::default()),
             StateDetail::ReplicaSet(_)
             | StateDetail::Job(_)
             | StateDetail::Autoscaler(_)
@@ -100,26 +104,39 @@ impl History {
             (History::Workload(history), StateDetail::Workload(workload)) => {
                 history.update(state.generation, workload, now);
             }
-            (History::Node { unready_since, cordoned_since, pressed_since }, StateDetail::Node(node)) => {
-                *cordoned_since = node.unschedulable.then(|| cordoned_since.unwrap_or(now));
-                let unready =
-                    condition(&node.conditions, "Ready").is_some_and(|ready| &*ready.status != "True");
-                *unready_since = unready.then(|| unready_since.unwrap_or(now));
-                *pressed_since = is_pressed(&node.conditions).then(|| pressed_since.unwrap_or(now));
-            }
+            (History::Node(history), StateDetail::Node(node)) => history.update(node, now),
             _ => {}
         }
     }
-}
-
-fn is_pressed(conditions: &[Condition]) -> bool {
-    conditions.iter().any(is_pressure)
 }
 
 /// A condition that says that a node runs out of something.
 pub(crate) fn is_pressure(condition: &Condition) -> bool {
     matches!(&*condition.kind, "DiskPressure" | "MemoryPressure" | "PIDPressure")
         && &*condition.status == "True"
+}
+
+impl NodeHistory {
+    fn update(&mut self, node: &NodeState, now: Timestamp) {
+        self.cordoned_since = node.unschedulable.then(|| self.cordoned_since.unwrap_or(now));
+        let status = condition(&node.conditions, "Ready").map(|ready| &*ready.status);
+        let unready = status.is_some_and(|status| status != "True");
+        if self.ready && unready && !node.unschedulable {
+            self.falls.push(now);
+            let surplus = self.falls.len().saturating_sub(MOMENTS);
+            self.falls.drain(..surplus);
+        }
+        self.ready = status == Some("True");
+        self.unready_since = unready.then(|| self.unready_since.unwrap_or(now));
+        let pressed = node.conditions.iter().any(is_pressure);
+        self.pressed_since = pressed.then(|| self.pressed_since.unwrap_or(now));
+    }
+
+    /// When it stopped being ready since `start`, oldest first.
+    pub(crate) fn falls_since(&self, start: Timestamp) -> &[Timestamp] {
+        let first = self.falls.partition_point(|fall| *fall < start);
+        self.falls.get(first..).unwrap_or_default()
+    }
 }
 
 impl PodHistory {

@@ -38,6 +38,9 @@ pub struct RuleOptions {
     pub unavailable_grace: Period,
     /// A person may scale to zero and back.
     pub scaled_to_zero_grace: Period,
+    /// From the moment at which an object should be gone: for a pod after its own grace. To take down a load balancer or
+    /// a volume takes minutes.
+    pub deletion_grace: Period,
     pub node_grace: Period,
     /// A node that was cordoned first and then went down is in maintenance; a reboot or an upgrade takes less.
     pub node_maintenance_grace: Period,
@@ -61,6 +64,7 @@ impl Default for RuleOptions {
             unready_grace: Period::from_secs(60),
             unavailable_grace: Period::from_mins(10),
             scaled_to_zero_grace: Period::from_secs(30),
+            deletion_grace: Period::from_mins(5),
             node_grace: Period::from_secs(30),
             node_maintenance_grace: Period::from_mins(30),
             settle: Period::from_secs(60),

@@ -10,7 +10,7 @@ use kubewise_core::state::{
 use kubewise_core::topology::Topology;
 use kubewise_core::{Kind, ObjectRef, Period, Uid};
 
-use crate::history::{History, PodHistory, WorkloadHistory};
+use crate::history::{History, NodeHistory, PodHistory, WorkloadHistory};
 use crate::services::{Service, Services};
 
 /// Owner chains in Kubernetes are short; a longer one is a cycle.
@@ -222,7 +222,7 @@ impl World {
     /// Whether a node is known to be in trouble.
     pub(crate) fn is_node_down(&self, name: &str) -> bool {
         let node = self.objects.get(&ObjectRef::cluster_scoped(Kind::Node, name));
-        node.and_then(Known::node).is_some_and(|node| {
+        node.and_then(Known::node).is_some_and(|(node, _)| {
             condition(&node.conditions, "Ready").is_some_and(|ready| &*ready.status != "True")
         })
     }
@@ -267,7 +267,7 @@ impl Known {
     pub(crate) fn workload_history(&mut self) -> Option<&mut WorkloadHistory> {
         match &mut self.history {
             History::Workload(history) => Some(history),
-            History::Pod(_) | History::Node { .. } | History::None => None,
+            History::Pod(_) | History::Node(_) | History::None => None,
         }
     }
 
@@ -279,7 +279,10 @@ impl Known {
         if let StateDetail::Job(job) = &self.state.detail { Some(job) } else { None }
     }
 
-    pub(crate) fn node(&self) -> Option<&NodeState> {
-        if let StateDetail::Node(node) = &self.state.detail { Some(node) } else { None }
+    pub(crate) fn node(&self) -> Option<(&NodeState, &NodeHistory)> {
+        match (&self.state.detail, &self.history) {
+            (StateDetail::Node(node), History::Node(history)) => Some((node, history)),
+            _ => None,
+        }
     }
 }

@@ -17,7 +17,8 @@ use kubewise_runtime::Ports;
 use kubewise_sim::World;
 
 /// Kinds that are read for evidence and not watched: written down as they are at the start.
-const READ_ONLY: [Kind; 3] = [Kind::ResourceQuota, Kind::LimitRange, Kind::ControllerRevision];
+const READ_ONLY: [Kind; 4] =
+    [Kind::ResourceQuota, Kind::LimitRange, Kind::NetworkPolicy, Kind::ControllerRevision];
 
 /// A recording that goes on. Clones share it.
 #[derive(Clone)]

@@ -41,6 +41,8 @@ pub struct Evidence {
     pub budgets: Vec<Document>,
     pub quotas: Vec<Document>,
     pub limit_ranges: Vec<Document>,
+    /// NetworkPolicies of the namespace, as far as they could be listed.
+    pub policies: Vec<Document>,
     pub claims: Vec<Document>,
     pub services: Vec<Document>,
     pub nodes: Vec<Document>,
@@ -71,10 +73,13 @@ pub struct LogExcerpt {
 }
 
 /// What has to be listed for the evidence on a workload, beside the workload and its namespace. The room on
-/// nodes needs the pods of every namespace too ([`Evidence::all_pods`]); these are not in this list, because a
-/// plan can be made without them.
+/// nodes needs the pods of every namespace too ([`Evidence::all_pods`]), and a cause may be in a NetworkPolicy; these are
+/// not in this list, because a plan can be made without them.
 pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
     let Some(namespace) = &workload.namespace else {
+        if workload.kind != Kind::Node {
+            return Vec::new(); // a namespace tells of itself what is left in it
+        }
         // A node holds pods of every namespace, and their budgets.
         return vec![(Kind::Node, None), (Kind::PodDisruptionBudget, None)];
     };
@@ -159,6 +164,7 @@ impl Evidence {
             budgets: Vec::new(),
             quotas: Vec::new(),
             limit_ranges: Vec::new(),
+            policies: Vec::new(),
             claims: Vec::new(),
             services: Vec::new(),
             nodes: Vec::new(),
@@ -183,6 +189,7 @@ impl Evidence {
                 "PodDisruptionBudget" => evidence.budgets.push(document),
                 "ResourceQuota" => evidence.quotas.push(document),
                 "LimitRange" => evidence.limit_ranges.push(document),
+                "NetworkPolicy" => evidence.policies.push(document),
                 "PersistentVolumeClaim" => evidence.claims.push(document),
                 "Service" => evidence.services.push(document),
                 "Node" => evidence.nodes.push(document),

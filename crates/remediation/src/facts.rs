@@ -3,8 +3,10 @@
 //! Every name is always there and always has the same type, so that a mistake in a condition shows when the
 //! playbook is loaded. What is not known is `0`, `""` or `false`. Integers are `int`, amounts are `double`.
 
+mod deletion;
 mod job;
 mod memory;
+mod network;
 mod node;
 mod probe;
 mod throttling;
@@ -15,23 +17,28 @@ use kubewise_core::anomaly::Reason;
 use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
 use kubewise_core::state::{ObjectState, StateDetail};
-use kubewise_core::{Kind, Timestamp};
+use kubewise_core::{Kind, Period, Timestamp};
 use serde::Serialize;
 
 use crate::action::restore_service::astray_of;
 use crate::evidence::Evidence;
 use crate::policy::{Options, made_by_us};
 use crate::revision::{Revisions, is_ready, template_of};
+use deletion::DeletionFacts;
 use job::JobFacts;
+use network::NetworkFacts;
 use node::NodeFacts;
 use probe::ProbeFacts;
 use throttling::ThrottlingFacts;
 
 /// A revision that never was healthy, or whose trouble began this soon after it (seconds), is to blame for it.
 const BLAME_WITHIN_SECONDS: i64 = 30 * 60;
+/// What is applied this soon after a revision came with it.
+const TOGETHER: Period = Period::from_mins(1);
 
 /// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `probe`, `memory`, `throttling`,
-/// `replicas`, `ordinal`, `autoscaler`, `service`, `node`, `job`.
+/// `replicas`, `ordinal`, `autoscaler`, `service`, `node`, `job`, `deletion`,
+/// `network`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
@@ -48,6 +55,8 @@ pub(crate) struct Facts {
     pub(crate) service: ServiceFacts,
     pub(crate) node: NodeFacts,
     pub(crate) job: JobFacts,
+    pub(crate) deletion: DeletionFacts,
+    pub(crate) network: NetworkFacts,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -186,8 +195,10 @@ impl Facts {
             ordinal: ordinal(evidence),
             autoscaler: autoscaler(evidence),
             service: service(evidence),
-            node: NodeFacts::of(evidence),
+            node: NodeFacts::of(evidence, now),
             job: JobFacts::of(evidence),
+            deletion: DeletionFacts::of(evidence),
+            network: NetworkFacts::of(evidence),
             probe: ProbeFacts::of(evidence, &crash.container),
             throttling: ThrottlingFacts::of(evidence),
             crash,
@@ -256,9 +267,18 @@ impl Facts {
             replicas: ReplicaFacts { last_non_zero: 3 },
             ordinal: OrdinalFacts { pod: "cart-0".into(), not_ready: 1 },
             autoscaler: AutoscalerFacts { name: "cart".into(), min: 2, max: 5, current: 5, limited: true },
-            node: NodeFacts { name: "n1".into(), cordoned: false, count: 3, not_ready: 1 },
+            node: NodeFacts { name: "n1".into(), cordoned: false, count: 3, unsteady: 1 },
             service: ServiceFacts { name: "cart".into(), led: "app=cart to 8080".into() },
             job: JobFacts { failed: 7, transient: true, retried: false },
+            deletion: DeletionFacts {
+                object: "Pod shop/cart-1".into(),
+                held_by: "finalizer example.com/cleanup".into(),
+            },
+            network: NetworkFacts {
+                policy: "deny-all".into(),
+                told: "NetworkPolicy shop/deny-all, which selects its pods, was made 1m before the trouble began".into(),
+                undo: "`kubectl delete networkpolicy deny-all -n shop` takes it back".into(),
+            },
         }
     }
 }
@@ -347,7 +367,8 @@ fn revision(evidence: &Evidence, revisions: &Revisions, now: Timestamp) -> Revis
 }
 
 /// Whether the current revision brought the trouble: its pods are the ones in trouble, the trouble is younger
-/// than the revision, and it came soon, or the revision never was healthy at all.
+/// than the revision, and it came soon, or the revision never was healthy at all; and nothing else was changed since that
+/// may have brought it.
 fn to_blame(evidence: &Evidence, revisions: &Revisions) -> bool {
     let Some(current) = revisions.current() else { return false };
     let Some(began) = current.began else { return false };
@@ -370,7 +391,9 @@ fn to_blame(evidence: &Evidence, revisions: &Revisions) -> bool {
     } else {
         stuck || only_its_pods_are_unready(evidence, &current.label)
     };
-    began <= since && in_its_pods && (soon || stuck || !current.was_recorded())
+    let changed_since =
+        || crate::network::suspect(evidence).is_some_and(|suspect| suspect.since > TOGETHER.after(began));
+    began <= since && in_its_pods && (soon || stuck || !current.was_recorded()) && !changed_since()
 }
 
 /// Only Deployments have a deadline for their rollout; of others, unready pods tell.

@@ -9,6 +9,7 @@ pub mod capture;
 pub mod evidence;
 mod facts;
 mod field;
+mod network;
 pub mod planner;
 pub mod playbook;
 pub mod policy;

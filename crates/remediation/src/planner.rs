@@ -6,6 +6,7 @@ mod patch_file;
 mod proposed;
 mod settle;
 
+use kubewise_core::anomaly::Reason;
 use kubewise_core::document::Document;
 use kubewise_core::guard::Guard;
 use kubewise_core::id::PlanId;
@@ -67,7 +68,7 @@ fn with_maker<T>(
     make: impl FnOnce(&Maker<'_>, &[&Playbook], &Scope) -> T,
 ) -> Result<T, Decision> {
     let nothing = |reason: String| Err(Decision::Nothing { reason });
-    let reasons = evidence.reasons();
+    let mut reasons = evidence.reasons();
     if reasons.is_empty() {
         return nothing("nothing fires any more".into());
     }
@@ -77,7 +78,11 @@ fn with_maker<T>(
         return nothing(format!("{object} is no longer there"));
     };
     if workload.text("/metadata/deletionTimestamp").is_some() {
-        return nothing(format!("{object} is being deleted"));
+        // Only that it does not go is any trouble still.
+        reasons.retain(|reason| *reason == Reason::Terminating);
+        if reasons.is_empty() {
+            return nothing(format!("{object} is being deleted"));
+        }
     }
     if let Some(reason) = lags(workload) {
         return Err(Decision::Wait { until: CONTROLLER_LAG.after(now), reason, refused: Vec::new() });

@@ -45,6 +45,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("oom-leak.yaml", include_str!("../playbooks/oom-leak.yaml")),
     ("image-pull-after-revision.yaml", include_str!("../playbooks/image-pull-after-revision.yaml")),
     ("config-error-after-revision.yaml", include_str!("../playbooks/config-error-after-revision.yaml")),
+    ("network-policy.yaml", include_str!("../playbooks/network-policy.yaml")),
     ("crash-loop-after-revision.yaml", include_str!("../playbooks/crash-loop-after-revision.yaml")),
     ("liveness-probe-too-strict.yaml", include_str!("../playbooks/liveness-probe-too-strict.yaml")),
     ("crash-loop-unexplained.yaml", include_str!("../playbooks/crash-loop-unexplained.yaml")),
@@ -59,7 +60,9 @@ const BUILTIN: &[(&str, &str)] = &[
     ("node-under-pressure.yaml", include_str!("../playbooks/node-under-pressure.yaml")),
     ("node-not-ready.yaml", include_str!("../playbooks/node-not-ready.yaml")),
     ("node-still-not-ready.yaml", include_str!("../playbooks/node-still-not-ready.yaml")),
+    ("node-flapping.yaml", include_str!("../playbooks/node-flapping.yaml")),
     ("nodes-not-ready.yaml", include_str!("../playbooks/nodes-not-ready.yaml")),
+    ("deletion-stuck.yaml", include_str!("../playbooks/deletion-stuck.yaml")),
 ];
 
 /// Something wrong in a playbook: where, and what would be right.

@@ -146,8 +146,10 @@ pub fn effective_mode(options: &Options, workload: &Document, namespace: Option<
     let annotated = |document: &Document| {
         document.annotation(MODE_ANNOTATION).map(|text| text.parse().unwrap_or_default())
     };
-    let place = workload.text("/metadata/namespace").unwrap_or_default();
     let name = workload.text("/metadata/name").unwrap_or_default();
+    // A namespace is its own place.
+    let own = if workload.text("/kind") == Some("Namespace") { name } else { "" };
+    let place = workload.text("/metadata/namespace").unwrap_or(own);
     annotated(workload)
         .or_else(|| namespace.and_then(annotated))
         .or_else(|| options.modes.get(&format!("{place}/{name}")).copied())

@@ -89,6 +89,9 @@ pub(crate) async fn evidence_of(
     if let Some(namespace) = &workload.namespace {
         let namespace = ObjectRef::cluster_scoped(Kind::Namespace, namespace.clone());
         documents.extend(reader.get(&namespace).await?);
+        // Who may not list them plans as before.
+        let policies = reader.list(&Kind::NetworkPolicy, workload.namespace.as_deref()).await;
+        documents.extend(policies.unwrap_or_default());
     }
     // Room on nodes is judged only if everything that takes room is known.
     let now = shared.clock.now();

@@ -158,6 +158,7 @@ fn shadow(object: &ObjectRef, owner: Option<ObjectRef>, life: &Life) -> ObjectSt
         generation: 0,
         created: None,
         deleted: None,
+        held_by: Vec::new(),
         owner: owner.map(|owner| Owner { uid: uid(&owner), object: owner, controller: true }),
         annotations: BTreeMap::new(),
         detail,

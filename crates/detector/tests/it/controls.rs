@@ -22,7 +22,8 @@ fn a_healthy_rollout() {
         let old = pod("cart", 1, number);
         // The old container ends with an error, as programs do that do not heed SIGTERM.
         let ending = waiting(old.clone(), "CrashLoopBackOff");
-        scene.apply([ending.with("metadata/deletionTimestamp", at(0).to_string())]);
+        let now = scene.now;
+        scene.apply([going(ending, now, false)]);
         scene.apply([pod("cart", 2, number)]);
         scene.pass(20);
         scene.delete(&old);

@@ -4,8 +4,10 @@
 mod beside;
 mod controls;
 mod correlation;
+mod deletion;
 mod deviation;
 mod exhaustion;
+mod flapping;
 mod healthy;
 mod labels;
 mod orders;

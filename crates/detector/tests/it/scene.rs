@@ -15,7 +15,7 @@ use kubewise_core::{Kind, ObjectRef};
 use kubewise_detector::{Change, Detector, Observation, Options};
 use serde_json::{Value, json};
 
-pub(crate) const KINDS: [Kind; 9] = [
+pub(crate) const KINDS: [Kind; 10] = [
     Kind::Pod,
     Kind::Deployment,
     Kind::ReplicaSet,
@@ -25,6 +25,7 @@ pub(crate) const KINDS: [Kind; 9] = [
     Kind::Node,
     Kind::HorizontalPodAutoscaler,
     Kind::Service,
+    Kind::Namespace,
 ];
 
 /// A detector, its clock and what it said so far.
@@ -248,6 +249,22 @@ pub(crate) fn node(name: &str, ready: &str) -> Value {
     json!({
         "kind": "Node", "metadata": { "name": name, "uid": name },
         "status": { "conditions": [{ "type": "Ready", "status": ready, "reason": "KubeletReady", "message": "kubelet" }] },
+    })
+}
+
+/// Is being deleted since `since`, with a finalizer if `held`.
+pub(crate) fn going(document: Value, since: Timestamp, held: bool) -> Value {
+    let finalizers = if held { json!(["example.com/cleanup"]) } else { json!([]) };
+    document.with("metadata/deletionTimestamp", since.to_string()).with("metadata/finalizers", finalizers)
+}
+
+pub(crate) fn namespace(name: &str) -> Value {
+    json!({
+        "kind": "Namespace", "metadata": { "name": name, "uid": name },
+        "status": { "conditions": [
+            { "type": "NamespaceContentRemaining", "status": "True", "message": "configmaps. has 1 resource instances" },
+            { "type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all is well" },
+        ] },
     })
 }
 

@@ -190,7 +190,7 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         Reason::CrashLoopBackOff | Reason::RestartRhythm => {
             &[MetricType::Restarts, MetricType::ReplicasAvailable]
         }
-        Reason::NodeNotReady | Reason::NodePressure => &[MetricType::NodeCondition],
+        Reason::NodeNotReady | Reason::NodeFlapping | Reason::NodePressure => &[MetricType::NodeCondition],
         Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
         | Reason::ProgressDeadlineExceeded
@@ -203,7 +203,11 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         Reason::Exhaustion => {
             &[MetricType::MemoryLimitRatio, MetricType::VolumeUsage, MetricType::QuotaUsage]
         }
-        Reason::BackoffLimitExceeded | Reason::Deviation | Reason::Flatline | Reason::TelemetryMissing => &[],
+        Reason::BackoffLimitExceeded
+        | Reason::Terminating
+        | Reason::Deviation
+        | Reason::Flatline
+        | Reason::TelemetryMissing => &[],
     }
 }
 

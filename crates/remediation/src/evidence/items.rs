@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::Evidence;
 use crate::author;
+use crate::network;
 use crate::revision::Revisions;
 
 /// What a person still reads at night.
@@ -21,10 +22,11 @@ const LOG_LINES: usize = 5;
 impl Evidence {
     /// The facts that a plan cites, with ids `e1`, `e2`, …
     pub fn items(&self) -> Vec<EvidenceItem> {
-        let kinds: [(&str, Vec<String>); 6] = [
+        let kinds: [(&str, Vec<String>); 7] = [
             ("anomaly", self.anomaly_items()),
             ("containers", self.container_items()),
             ("revisions", self.revision_items()),
+            ("policies", network::suspect(self).iter().map(ToString::to_string).collect()),
             ("logs", self.log_items()),
             ("events", self.event_items()),
             ("metrics", self.sample_items()),

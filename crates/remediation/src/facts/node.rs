@@ -1,10 +1,16 @@
 //! The nodes of the cluster, as a node's incident sees them.
 
-use kubewise_core::Kind;
-use kubewise_core::state::{NodeState, StateDetail, condition};
+use kubewise_core::document::Document;
+use kubewise_core::state::{StateDetail, condition};
+use kubewise_core::{Kind, Period, Timestamp};
 use serde::Serialize;
 
 use crate::evidence::Evidence;
+
+/// A node that is ready for less than this time was not ready shortly before: as long as falls are counted together.
+const SHORTLY: Period = Period::from_mins(15);
+/// Unless it was just made: to become ready at first takes some seconds.
+const JOINING: Period = Period::from_mins(1);
 
 /// The incident's node, if it is one's, among all others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -14,33 +20,33 @@ pub(crate) struct NodeFacts {
     pub(crate) name: String,
     /// No new pod comes to it.
     pub(crate) cordoned: bool,
-    /// Nodes of the cluster, and those of them that are not ready now.
+    /// Nodes of the cluster, and those of them that are not ready now or were not shortly before.
     pub(crate) count: i64,
-    pub(crate) not_ready: i64,
+    pub(crate) unsteady: i64,
 }
 
 impl NodeFacts {
-    pub(super) fn of(evidence: &Evidence) -> Self {
+    pub(super) fn of(evidence: &Evidence, now: Timestamp) -> Self {
         let object = &evidence.incident.workload;
         if object.kind != Kind::Node {
             return NodeFacts::default();
         }
-        let nodes = evidence.nodes.iter().filter_map(|node| node.state().ok());
-        let all: Vec<_> = nodes
-            .filter_map(|state| {
-                let StateDetail::Node(node) = state.detail else { return None };
-                Some((state.object, node))
-            })
-            .collect();
+        let own = evidence.workload.as_ref();
         NodeFacts {
             name: object.name.to_string(),
-            cordoned: all.iter().any(|(known, node)| known == object && node.unschedulable),
-            count: all.len() as i64,
-            not_ready: all.iter().filter(|(_, node)| !is_ready(node)).count() as i64,
+            cordoned: own.and_then(|node| node.0.pointer("/spec/unschedulable")?.as_bool()).unwrap_or(false),
+            count: evidence.nodes.len() as i64,
+            unsteady: evidence.nodes.iter().filter(|node| is_unsteady(node, now)).count() as i64,
         }
     }
 }
 
-fn is_ready(node: &NodeState) -> bool {
-    condition(&node.conditions, "Ready").is_some_and(|ready| &*ready.status == "True")
+fn is_unsteady(document: &Document, now: Timestamp) -> bool {
+    let Ok(state) = document.state() else { return true };
+    let StateDetail::Node(node) = &state.detail else { return true };
+    let Some(ready) = condition(&node.conditions, "Ready").filter(|ready| &*ready.status == "True") else {
+        return true;
+    };
+    let was_new = |since| state.created.is_some_and(|created| JOINING.after(created) >= since);
+    ready.since.is_some_and(|since| SHORTLY.after(since) > now && !was_new(since))
 }

@@ -3,7 +3,7 @@
 use kubewise_core::document::Document;
 use kubewise_core::plan::{Indicators, Verification};
 use kubewise_core::state::ContainerState;
-use kubewise_core::{Period, Timestamp};
+use kubewise_core::{Kind, Period, Timestamp};
 
 use crate::evidence::Evidence;
 use crate::playbook::Playbook;
@@ -47,6 +47,10 @@ pub(super) fn verification(
 fn baseline(evidence: &Evidence, workload: &Document, now: Timestamp) -> Indicators {
     let mut baseline = verify::indicators(Some(workload), &evidence.pods, &evidence.samples, now);
     verify::services(&evidence.services, &evidence.serving, &evidence.pods, &mut baseline);
+    // What is done to a node makes it neither ready nor unready: that it goes once more is no harm of ours.
+    if evidence.incident.workload.kind == Kind::Node {
+        baseline.available = 0;
+    }
     baseline
 }
 

@@ -77,6 +77,8 @@ impl Scope {
             ("service", cel::to_value(&facts.service)),
             ("node", cel::to_value(&facts.node)),
             ("job", cel::to_value(&facts.job)),
+            ("deletion", cel::to_value(&facts.deletion)),
+            ("network", cel::to_value(&facts.network)),
         ];
         for (name, value) in variables {
             // Plain structs of numbers and texts always convert; a variable that is left out would be told at load.

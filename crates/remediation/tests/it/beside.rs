@@ -19,13 +19,13 @@ fn check(world: &World, expect: &str) {
     assert_eq!(line(&world.decide()), expect);
 }
 
-fn with(mut world: World, change: impl FnOnce(&mut World)) -> World {
+pub(crate) fn with(mut world: World, change: impl FnOnce(&mut World)) -> World {
     change(&mut world);
     world
 }
 
 /// The incident's workload becomes another object.
-fn of(mut world: World, document: Value, object: ObjectRef, reason: Reason) -> World {
+pub(crate) fn of(mut world: World, document: Value, object: ObjectRef, reason: Reason) -> World {
     world.evidence.incident.workload = object;
     world.evidence.incident.reason = reason;
     world.evidence.anomalies = vec![anomaly(reason, "11:55:00")];
@@ -362,4 +362,29 @@ fn a_node_that_is_not_ready_is_cordoned_and_emptied_only_by_approval() {
     assert!(plan.actions.iter().all(|step| matches!(step.operation, Operation::Evict { .. })));
     // Most nodes at once: the cause is not in them.
     check(&node_down(2), "hand over by playbook nodes-not-ready");
+}
+
+/// Node `n1` of three is back, as are those of the others that stopped being ready with it.
+fn node_back(unsteady: usize) -> World {
+    with(node_down(0), |world| {
+        world.evidence.anomalies = vec![anomaly(Reason::NodeFlapping, "11:59:00")];
+        for node in world.evidence.nodes.iter_mut().take(unsteady) {
+            node.0["status"]["conditions"][0]["lastTransitionTime"] = json!(at("11:59:30"));
+        }
+    })
+}
+
+#[test]
+fn a_node_that_comes_and_goes_is_cordoned_once_and_that_it_goes_again_is_no_harm() {
+    check(&node_back(1), "act CordonNode as Approved");
+    assert_eq!(node_back(1).plan().verification.baseline.available, 0, "else the cordon would be undone");
+    // Most nodes came and went, though all are back: the cause is not in them.
+    check(&node_back(2), "hand over by playbook nodes-not-ready");
+    // A node that has just joined became ready for the first time.
+    let joined = with(node_back(2), |world| {
+        world.evidence.nodes[1].0["metadata"]["creationTimestamp"] = json!(at("11:59:10"));
+    });
+    check(&joined, "act CordonNode as Approved");
+    let cordoned = with(node_back(1), |world| world.set("/spec/unschedulable", json!(true)));
+    check(&cordoned, "hand over by playbook hand-over");
 }

@@ -9,6 +9,7 @@ mod beside;
 mod capturing;
 mod draining;
 mod fixture;
+mod for_people;
 mod handing_over;
 mod hostile;
 mod planning;
