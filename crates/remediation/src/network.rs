@@ -128,7 +128,7 @@ fn selected(evidence: &Evidence, policy: &Document) -> Option<Selected> {
         return Some(Selected::Own);
     }
     let namespace = evidence.incident.workload.namespace_or_empty();
-    let states = evidence.pod_states();
+    let states: Vec<_> = evidence.pod_states().collect();
     let hosts: BTreeSet<&str> = states
         .iter()
         .filter_map(|state| state.pod())
@@ -140,8 +140,7 @@ fn selected(evidence: &Evidence, policy: &Document) -> Option<Selected> {
         hosts.iter().any(|host| leads_to(host, name, namespace))
     });
     let pods = || {
-        let pods = evidence.all_pods.iter().flatten();
-        pods.filter(|pod| pod.text("/metadata/namespace") == Some(namespace) && selects(selector, pod))
+        evidence.every_pod().filter(|pod| pod.text("/metadata/namespace") == Some(namespace) && selects(selector, pod))
     };
     needed
         .filter(|service| {

@@ -120,13 +120,12 @@ fn unready_sibling(case: &Case<'_>, evicted: &Document) -> Option<ObjectRef> {
     let controller =
         |pod: &Document| pod.owners().into_iter().find(|owner| owner.controller).map(|owner| owner.uid);
     let own = controller(evicted).filter(|_| is_ready(evicted) && case.object.kind == Kind::Node)?;
-    let mut pods = case.evidence.all_pods.iter().flat_map(|pods| pods.iter());
     let waits = |pod: &Document| {
         let over = matches!(pod.text("/status/phase"), Some("Succeeded" | "Failed"));
         let leaving = pod.text("/metadata/deletionTimestamp").is_some();
         controller(pod).as_ref() == Some(&own) && !over && (leaving || !is_ready(pod))
     };
-    pods.find(|pod| waits(pod))?.object().ok()
+    case.evidence.every_pod().find(|pod| waits(pod))?.object().ok()
 }
 
 fn forbids(budget: &Document, pod: &Document) -> bool {

@@ -8,7 +8,9 @@ use kubewise_remediation::evidence;
 use serde_json::{Value, json};
 
 use crate::beside::{of, with};
-use crate::fixture::{World, anomaly, at, crash_loop, line, out_of_memory, running, stateful_set};
+use crate::fixture::{
+    World, anomaly, at, change_all_pods, crash_loop, line, out_of_memory, running, stateful_set,
+};
 
 /// The namespace `shop` waits for a finalizer of something in it.
 fn namespace_going() -> World {
@@ -131,10 +133,11 @@ fn a_policy_that_cuts_off_what_the_workload_needs_is_named_too() {
             "kind": "Service", "metadata": { "name": "db", "namespace": "shop", "uid": "uid-db" },
             "spec": { "selector": labels },
         }))];
-        world.evidence.all_pods.as_mut().unwrap().push(Document(json!({
+        let database = Document(json!({
             "kind": "Pod",
             "metadata": { "name": "db-0", "namespace": "shop", "uid": "uid-db-0", "labels": labels },
-        })));
+        }));
+        change_all_pods(world, |pods| pods.push(database));
         world.evidence.policies = vec![policy(json!({ "matchLabels": labels }), "11:54:00", "11:54:00")];
     });
     let told = world.plan().reasoning;
