@@ -1,5 +1,5 @@
 //! Records as they are served. A plan that puts a pod template back holds all of it, and with it what people write into
-//! variables, arguments and annotations; whoever may read plans need not know that.
+//! variables, arguments, annotations and labels; whoever may read plans need not know that.
 
 use kubewise_core::mask::mask;
 use kubewise_core::record::Record;

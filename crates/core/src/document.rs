@@ -66,6 +66,17 @@ impl Document {
         self.text("/metadata/uid").map(Uid::from).ok_or(NotAnObject { missing: "metadata.uid" })
     }
 
+    /// When the contents of a ConfigMap or Secret last changed: the newest writer of data that its managed fields name, else
+    /// when it was made. Who only labels it changes nothing that a pod reads.
+    pub fn contents_changed_at(&self) -> Option<Timestamp> {
+        let writers = self.list("/metadata/managedFields").iter();
+        let of_data = writers.filter(|writer| {
+            ["/fieldsV1/f:data", "/fieldsV1/f:binaryData"].iter().any(|field| writer.pointer(field).is_some())
+        });
+        let newest = of_data.filter_map(|writer| writer.get("time")?.as_str()?.parse().ok()).max();
+        newest.or_else(|| self.time("/metadata/creationTimestamp"))
+    }
+
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.at("/metadata/annotations")?.get(key)?.as_str()
     }

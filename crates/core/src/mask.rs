@@ -1,5 +1,5 @@
-//! What people write into objects and may be secret, without knowing which of it is: values of variables, arguments,
-//! commands and annotations. Names stay.
+//! What people write into objects and may be secret, without knowing which of it is: values of variables and headers,
+//! arguments, commands, annotations and labels. Names stay.
 
 use serde_json::Value;
 
@@ -12,12 +12,12 @@ pub fn mask(value: &mut Value) {
         Value::Object(fields) => {
             for (key, inner) in fields {
                 match key.as_str() {
-                    "env" => inner.as_array_mut().into_iter().flatten().for_each(|variable| {
-                        if let Some(value) = variable.get_mut("value") {
+                    "env" | "httpHeaders" => inner.as_array_mut().into_iter().flatten().for_each(|named| {
+                        if let Some(value) = named.get_mut("value") {
                             hide(value);
                         }
                     }),
-                    "args" | "command" | "annotations" => hide(inner),
+                    "args" | "command" | "annotations" | "labels" => hide(inner),
                     _ => mask(inner),
                 }
             }

@@ -81,6 +81,10 @@ pub trait ClusterReader: Send + Sync {
 
     /// The last lines that a container wrote; of its previous run if `previous`. At most 64 KiB.
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure>;
+
+    /// When the contents of a ConfigMap or Secret last changed, by its metadata: what it holds is never asked for. `None`
+    /// if that is not known: there is no such object, or we may not look.
+    async fn last_changed(&self, settings: &ObjectRef) -> Result<Option<Timestamp>, Failure>;
 }
 
 /// Changes the cluster. Sends a request once: never again by itself.

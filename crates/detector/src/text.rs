@@ -25,11 +25,14 @@ pub(crate) fn name(object: &ObjectRef) -> String {
     }
 }
 
-/// What a person needs of a message: its first line, at most `limit` characters.
+/// What a person needs of a message: its first line, at most `limit` characters. A word that would be cut is left out: the
+/// beginning of a secret is not known for one any more.
 pub(crate) fn brief(message: &str, limit: usize) -> String {
     let line = message.lines().next().unwrap_or_default().trim();
     if line.chars().count() <= limit {
         return line.into();
     }
-    line.chars().take(limit).chain("…".chars()).collect()
+    let end = line.char_indices().nth(limit).map_or(line.len(), |(end, _)| end);
+    let whole = line[..end].rfind(char::is_whitespace).unwrap_or(0);
+    format!("{}…", &line[..whole])
 }

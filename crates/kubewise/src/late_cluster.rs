@@ -11,7 +11,7 @@ use kubewise_core::port::{
     Clock, ClusterActor, ClusterReader, EventSource, Leadership, Notice, Notifier, Standing, WatchItem,
 };
 use kubewise_core::request::{ClusterRequest, Performed};
-use kubewise_core::{Failure, Kind, ObjectRef, Period};
+use kubewise_core::{Failure, Kind, ObjectRef, Period, Timestamp};
 use kubewise_kubernetes::{Kubernetes, Lease, Options};
 use tokio::sync::OnceCell;
 
@@ -77,6 +77,10 @@ impl ClusterReader for LateCluster {
 
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
         self.connected().await?.0.logs(pod, container, previous).await
+    }
+
+    async fn last_changed(&self, settings: &ObjectRef) -> Result<Option<Timestamp>, Failure> {
+        self.connected().await?.0.last_changed(settings).await
     }
 }
 

@@ -33,6 +33,7 @@ use crate::policy::{self, Surroundings};
 use crate::revision::Revisions;
 use egress::Egress;
 
+pub(crate) use change::references;
 pub use explain::{explanation, told};
 pub(crate) use offer::{Offer, find};
 pub use proposal::{Objection, Parameter, Proposal, ProposedAction, RootCause};

@@ -2,6 +2,7 @@
 
 pub(crate) mod all_pods;
 mod items;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use kubewise_core::state::{ContainerState, ObjectState};
 use kubewise_core::{Kind, ObjectRef, Timestamp, Uid};
 
 pub use all_pods::AllPods;
+pub(crate) use settings::SETTINGS;
 
 /// Owner chains in Kubernetes are short (pod, ReplicaSet, Deployment, operator); a longer one is a cycle.
 const MAX_OWNERS: usize = 8;
@@ -55,11 +57,14 @@ pub struct Evidence {
     pub serving: Vec<ServingService>,
     /// What KubeWise did to the workload before, newest first.
     pub history: Vec<ExecutedActionRecord>,
-    /// What it did to workloads of the namespace; empty where autonomy need not be earned.
+    /// What it did to workloads of the namespace, newest first: trust is computed from it, and a model is told of others'.
+    /// Empty where neither is needed.
     pub precedents: Vec<ExecutedActionRecord>,
     /// Recent samples of the workload and its pods, oldest first.
     pub samples: Vec<NormalizedMetric>,
     pub logs: Vec<LogExcerpt>,
+    /// When ConfigMaps and Secrets that its pods read last changed, as far as that is known; what they hold never is.
+    pub settings: Vec<(ObjectRef, Timestamp)>,
     pub taken_at: Timestamp,
 }
 
@@ -176,6 +181,7 @@ impl Evidence {
             precedents: Vec::new(),
             samples: Vec::new(),
             logs: Vec::new(),
+            settings: Vec::new(),
             taken_at,
         };
         for document in documents {

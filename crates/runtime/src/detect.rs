@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kubewise_core::port::WatchItem;
+use kubewise_core::state::ObjectState;
 use kubewise_core::{Period, Timestamp};
 use kubewise_detector::{Change, Detector, Observation};
+use kubewise_remediation::policy::MODE_ANNOTATION;
 use tokio::sync::mpsc;
 
 use crate::runtime::Shared;
@@ -47,6 +49,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut detector: Detector, inputs: Inp
             Turn::Observe(batch) => {
                 for observation in &batch {
                     remember(&shared, &detector, observation);
+                    heed(&shared, &detector, observation, started);
                     let changes = detector.observe(observation, started);
                     apply(&shared, changes, started);
                 }
@@ -91,6 +94,15 @@ fn remember(shared: &Shared, detector: &Detector, observation: &Observation) {
         && let Some(workload) = detector.workload_of(&sample.object)
     {
         shared.recent.add(&workload, sample);
+    }
+}
+
+/// A mode that was set on a workload or namespace counts at once, however long a trouble was observed by then.
+fn heed(shared: &Shared, detector: &Detector, observation: &Observation, now: Timestamp) {
+    let Observation::Watch(WatchItem::Applied(state)) = observation else { return };
+    let mode = |state: &ObjectState| state.annotations.get(MODE_ANNOTATION).cloned();
+    if detector.state(&state.object).and_then(mode) != mode(state) {
+        shared.incidents.mode_changed(&state.object, now);
     }
 }
 

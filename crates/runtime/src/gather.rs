@@ -1,6 +1,6 @@
 //! Gathering evidence: what remediation asks for, read through the ports.
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::anomaly::AnomalyRecord;
 use kubewise_core::document::Document;
@@ -31,7 +31,7 @@ const SAME_PODS: Period = Period::from_secs(5);
 /// What evidence is gathered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum For {
-    /// Something to read: with logs.
+    /// A plan, or something to read: with logs, the times of settings and what was done to others.
     Plan,
     /// A last look: nothing that was read before counts.
     Act,
@@ -105,7 +105,9 @@ pub(crate) async fn evidence_of(
     evidence.healthy = revisions(shared, &workload).await?;
     evidence.serving = serving(shared, &workload).await?;
     evidence.history = actions(shared, &workload).await?;
-    evidence.precedents = precedents(shared, &workload).await?;
+    if purpose == For::Plan || shared.policy.autonomy.enabled {
+        evidence.precedents = precedents(shared, &workload).await?;
+    }
     evidence.samples = shared.recent.of(&workload);
     if purpose == For::Plan {
         for (pod, container, previous) in evidence.wanted_logs() {
@@ -114,6 +116,10 @@ pub(crate) async fn evidence_of(
                 evidence.logs.push(LogExcerpt { pod, container, previous, text });
             }
         }
+        let settings = evidence.wanted_settings();
+        let times = join_all(settings.iter().map(|one| reader.last_changed(one))).await;
+        evidence.settings =
+            settings.into_iter().zip(times).filter_map(|(one, time)| Some((one, time.ok()??))).collect();
     }
     Ok(evidence)
 }
@@ -189,9 +195,6 @@ pub(crate) async fn actions(
 
 /// What was done in the workload's namespace, as far as trust counts it.
 async fn precedents(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ExecutedActionRecord>, Failure> {
-    if !shared.policy.autonomy.enabled {
-        return Ok(Vec::new());
-    }
     let namespace = workload.namespace.as_deref().map(Into::into);
     let query = RecordQuery { namespace, limit: autonomy::RECORDS, ..RecordQuery::of(RecordKind::Action) };
     Ok(acts_among(shared.ports.store.find(&query).await?.records).collect())

@@ -255,6 +255,10 @@ impl<P: ClusterReader + ?Sized> ClusterReader for GuardedCluster<P> {
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
         self.1.once(self.0.logs(pod, container, previous)).await
     }
+
+    async fn last_changed(&self, settings: &ObjectRef) -> Result<Option<Timestamp>, Failure> {
+        self.1.once(self.0.last_changed(settings)).await
+    }
 }
 
 #[async_trait]

@@ -2,6 +2,7 @@
 
 mod entry;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +15,7 @@ use kubewise_core::incident::{Chapter, Incident, IncidentStatus, StoryEntry};
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{PlanStatus, RemediationPlan};
 use kubewise_core::record::Record;
-use kubewise_core::{ObjectRef, Period, Timestamp};
+use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
 use kubewise_detector::Change;
 use kubewise_remediation::author::redact;
 use kubewise_remediation::planner::Decision;
@@ -29,8 +30,12 @@ use entry::resolve;
 
 /// After an aborted or rolled-back saga the cluster needs a moment before it is looked at again.
 const LOOK_AGAIN: Period = Period::from_secs(30);
-/// An observed trouble is planned anew this often: the mode may have been raised, or what was found changed.
+/// An observed trouble is planned anew: the mode may have been raised, or what was found changed. Soon while its plan is
+/// young, and less often the longer the plan stands, so that what stays for days costs the cluster little: after a tenth of
+/// that time, but not before …
 const OBSERVE_AGAIN: Period = Period::from_secs(60);
+/// … and at the latest after this.
+const OBSERVE_AGAIN_AT_MOST: Period = Period::from_mins(60);
 
 /// One entry for each workload with an incident, so bounded by the cluster; an entry goes when all is quiet.
 #[derive(Debug)]
@@ -92,11 +97,8 @@ impl Incidents {
 
     /// Takes in what the detector says.
     pub(crate) fn apply(&self, change: Change, now: Timestamp) {
-        match change {
-            Change::Event(mut event) => {
-                event.message = redact(&event.message).into();
-                self.outbox.put(Record::Event(*event));
-            }
+        match without_secrets(change) {
+            Change::Event(event) => self.outbox.put(Record::Event(*event)),
             Change::Healthy(revision) => {
                 tracing::debug!(workload = %revision.workload, template = revision.template, "revision seen healthy");
                 self.outbox.put(Record::Revision(*revision));
@@ -233,6 +235,20 @@ impl Incidents {
         }
     }
 
+    /// The mode of a workload, or of all in a namespace, changed: what waits to be planned anew is planned now.
+    pub(crate) fn mode_changed(&self, object: &ObjectRef, now: Timestamp) {
+        let mut entries = self.lock();
+        for entry in entries.values_mut() {
+            let workload = &entry.incident.workload;
+            let inside = object.kind == Kind::Namespace && workload.namespace.as_ref() == Some(&object.name);
+            if inside || workload == object {
+                entry.look_at = entry.look_at.map(|_| now);
+            }
+        }
+        drop(entries);
+        self.to_plan.notify_one();
+    }
+
     /// Tells something once.
     pub(crate) fn tell(&self, id: &IncidentId, chapter: Chapter, text: &str, now: Timestamp) {
         self.change(id, |entry| entry.tell_once(now, chapter, text));
@@ -259,14 +275,13 @@ impl Incidents {
                     entry.tell_once(now, Chapter::Plan, reason);
                 }
                 Decision::Plan { plan, refused } => {
+                    let known = entry.plan.as_ref();
+                    let known = known.filter(|known| known.id == plan.id && known.status == plan.status);
                     if plan.status == PlanStatus::Observed {
-                        entry.look_at = Some(OBSERVE_AGAIN.after(now));
+                        let since = known.map_or(now, |known| known.created_at);
+                        entry.look_at = Some(observe_again(since, now));
                     }
-                    if entry
-                        .plan
-                        .as_ref()
-                        .is_some_and(|known| known.id == plan.id && known.status == plan.status)
-                    {
+                    if known.is_some() {
                         // No news. What was reconsidered in vain is over again.
                         if plan.status == PlanStatus::HandedOver {
                             entry.attach(now, &plan);
@@ -505,11 +520,13 @@ impl Incidents {
     fn change(&self, id: &IncidentId, change: impl FnOnce(&mut Entry)) {
         let mut entries = self.lock();
         let Some(entry) = entries.get_mut(id) else { return };
-        let before = entry.incident.status;
+        let before = entry.clone();
         change(entry);
+        if !entry.tells_the_same(&before) {
+            self.save(entry);
+        }
         let after = entry.incident.status;
-        self.save(entry);
-        if before != after {
+        if before.incident.status != after {
             self.reached(&entries, after);
         }
     }
@@ -532,4 +549,29 @@ impl Incidents {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<IncidentId, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn observe_again(since: Timestamp, now: Timestamp) -> Timestamp {
+    let tenth = Period::from_secs(Period::between(since, now).as_duration().as_secs() / 10);
+    tenth.clamp(OBSERVE_AGAIN, OBSERVE_AGAIN_AT_MOST).after(now)
+}
+
+/// The cluster's own words, which the detector repeats, are kept and told without their secrets.
+fn without_secrets(mut change: Change) -> Change {
+    let texts: Vec<&mut String> = match &mut change {
+        Change::Event(event) => vec![&mut event.message],
+        Change::Anomaly(anomaly) | Change::HeldBack(anomaly) => vec![&mut anomaly.explanation],
+        Change::IncidentOpened(incident) => {
+            let story = incident.story.iter_mut().map(|entry| &mut entry.text);
+            story.chain([&mut incident.summary]).collect()
+        }
+        Change::IncidentJoined { text, .. } => vec![text],
+        Change::IncidentQuiet { .. } | Change::Healthy(_) | Change::Serving(_) => Vec::new(),
+    };
+    for text in texts {
+        if let Cow::Owned(without) = redact(text) {
+            *text = without;
+        }
+    }
+    change
 }

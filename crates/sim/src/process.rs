@@ -133,6 +133,11 @@ impl ClusterReader for Process {
         self.life.beat().await;
         self.world.lock().logs(pod, container, previous)
     }
+
+    async fn last_changed(&self, settings: &ObjectRef) -> Result<Option<Timestamp>, Failure> {
+        self.life.beat().await;
+        Ok(self.world.get(settings).and_then(|document| document.contents_changed_at()))
+    }
 }
 
 #[async_trait]

@@ -80,7 +80,10 @@ impl Store {
         self.uids += 1;
         let uid = format!("00000000-0000-4000-8000-{:012x}", self.uids);
         let api_version = object.kind.api().map_or_else(|| "v1".to_owned(), |api| api.api_version());
-        let owned = fields_of(document.get("spec"));
+        let owned: serde_json::Map<String, Value> = ["spec", "data"]
+            .into_iter()
+            .filter_map(|field| Some((format!("f:{field}"), fields_of(Some(document.get(field)?)))))
+            .collect();
         if let Some(fields) = document.as_object_mut() {
             fields.entry("apiVersion").or_insert_with(|| json!(api_version));
         }
@@ -92,7 +95,7 @@ impl Store {
                 "managedFields".into(),
                 json!([{
                     "manager": manager, "operation": "Update", "apiVersion": api_version, "time": stamp(now),
-                    "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": owned },
+                    "fieldsType": "FieldsV1", "fieldsV1": owned,
                 }]),
             );
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kubewise_core::document::Document;
-use kubewise_core::event::EventRecord;
+use kubewise_core::event::{EventRecord, EventType};
 use kubewise_core::port::{Clock, Notice};
 use kubewise_core::request::PatchOperation;
 use kubewise_core::{Failure, Kind, ObjectRef, Period, Timestamp};
@@ -55,6 +55,12 @@ pub enum Change {
         object: ObjectRef,
         manager: String,
         operations: Vec<PatchOperation>,
+    },
+    /// Some component tells a Warning about an object.
+    Warning {
+        object: ObjectRef,
+        reason: String,
+        message: String,
     },
     NodeLost(String),
     NodeBack(String),
@@ -308,6 +314,10 @@ impl Cluster {
             }
             Change::Edit { object, manager, operations } => {
                 self.edit(&object, None, &operations, &manager, false)?;
+            }
+            Change::Warning { object, reason, message } => {
+                self.store.get(&object).ok_or_else(|| not_found(&object))?;
+                self.tell(&object, EventType::Warning, &reason, message, "kubelet");
             }
             Change::NodeLost(name) => self.lose_node(&name),
             Change::NodeBack(name) => self.bring_node_back(&name),

@@ -10,7 +10,7 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use kubewise_core::guard::Guard;
-use kubewise_core::{Failure, Kind, Period, Rejection};
+use kubewise_core::{Failure, Kind, ObjectRef, Period, Rejection};
 use serde_json::Value;
 
 use crate::answer::{Intent, Refusal};
@@ -121,6 +121,19 @@ pub(crate) fn place<'a>(
         return Err(invalid(format!("{kind} {name} is named without its namespace")));
     }
     Ok((collection(kind, namespace)?, segment(name)?))
+}
+
+/// Where a ConfigMap or Secret is, to ask for its metadata. To everything else these are kinds that KubeWise does not work
+/// with, so that nothing can ask for what they hold.
+pub(crate) fn settings_place(settings: &ObjectRef) -> Result<(kube::core::Request, &str), Failure> {
+    let plural = match settings.kind.as_str() {
+        "ConfigMap" => "configmaps",
+        "Secret" => "secrets",
+        _ => return Err(invalid(format!("{settings} is neither a ConfigMap nor a Secret"))),
+    };
+    let namespace = segment(settings.namespace_or_empty())?;
+    let collection = kube::core::Request::new(format!("/api/v1/namespaces/{namespace}/{plural}"));
+    Ok((collection, segment(&settings.name)?))
 }
 
 pub(crate) fn invalid(message: String) -> Failure {

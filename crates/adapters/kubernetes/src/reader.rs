@@ -5,11 +5,11 @@ use kube::core::params::{GetParams, ListParams};
 use kube::core::subresource::LogParams;
 use kubewise_core::document::Document;
 use kubewise_core::port::ClusterReader;
-use kubewise_core::{Failure, Kind, ObjectRef, Rejection};
+use kubewise_core::{Failure, Kind, ObjectRef, Rejection, Timestamp};
 use serde_json::Value;
 
 use crate::answer::Intent;
-use crate::connection::{Connection, collection, invalid, place};
+use crate::connection::{Connection, collection, invalid, place, settings_place};
 use crate::kubernetes::Kubernetes;
 
 /// The port's promise: a list is whole or it fails.
@@ -70,6 +70,17 @@ impl ClusterReader for Kubernetes {
             text.drain(..line);
         }
         Ok(text)
+    }
+
+    async fn last_changed(&self, settings: &ObjectRef) -> Result<Option<Timestamp>, Failure> {
+        let (collection, name) = settings_place(settings)?;
+        let request = collection.get_metadata(name, &GetParams::default());
+        match self.reads.object(Intent::Read, &format!("get metadata of {settings}"), request).await {
+            Ok(found) => Ok(Document(found).contents_changed_at()),
+            // RBAC knows no verb for metadata alone, so many will not allow it.
+            Err(failure) if failure.is(Rejection::NotFound) || failure.is(Rejection::Forbidden) => Ok(None),
+            Err(failure) => Err(failure),
+        }
     }
 }
 

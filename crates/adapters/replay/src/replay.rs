@@ -299,4 +299,8 @@ impl ClusterReader for Replay {
         let message = format!("a history holds no logs, not of {pod} either");
         Err(Failure::Rejected { reason: Rejection::NotFound, message })
     }
+
+    async fn last_changed(&self, settings: &ObjectRef) -> Result<Option<Timestamp>, Failure> {
+        Ok(self.lock().documents.get(settings).and_then(Document::contents_changed_at))
+    }
 }

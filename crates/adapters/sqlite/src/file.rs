@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ pub(crate) struct Store {
 pub(crate) fn open(path: &Path) -> Result<Store, Error> {
     let path = locate(path).map_err(|source| Error::Unusable { path: path.into(), source })?;
     let lock = lock(&path)?;
+    create(&path).map_err(|source| Error::Unusable { path: path.clone(), source })?;
     let mut writer = Connection::open(&path).map_err(|error| classify(&path, error))?;
     examine(&writer, &path)?;
     prepare(&writer, &path)?;
@@ -122,6 +124,15 @@ fn lock(path: &Path) -> Result<File, Error> {
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(unusable)?;
     Ok(file)
+}
+
+/// A new store is its owner's alone: what is to be put back is in it as it was, with whatever people wrote into it. SQLite
+/// gives the files beside it the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    File::options().write(true).create_new(true).mode(0o600).open(path).map(|_| ())
 }
 
 /// Reads only: a file that is refused here keeps its bytes, and its write-ahead log is not folded in.

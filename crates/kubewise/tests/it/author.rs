@@ -10,7 +10,7 @@ use kubewise_core::author::{AuthorCall, CallOutcome};
 use kubewise_core::incident::{Incident, IncidentStatus};
 use kubewise_core::plan::{Author, Mode, RemediationPlan};
 use kubewise_core::port::{Clock, Inquiry as _, RecordStore as _};
-use kubewise_core::record::{Record, RecordKind, RecordQuery};
+use kubewise_core::record::{MAX_PAGE, Record, RecordKind, RecordQuery};
 use kubewise_core::{ObjectRef, Period};
 use kubewise_llm::{LanguageModel, Options, Provider};
 use kubewise_remediation::playbook::Playbooks;
@@ -33,7 +33,7 @@ pub(crate) const KEY: &str = "key-of-the-tests-3f9a71c2";
 
 /// A simulated cluster, the KubeWise that watches it, and the provider that it asks.
 pub(crate) struct Stage {
-    world: World,
+    pub(crate) world: World,
     pub(crate) store: MemoryStore,
     simulation: Simulation,
     pub(crate) handle: Handle,
@@ -42,7 +42,7 @@ pub(crate) struct Stage {
     pub(crate) executor: tokio::runtime::Runtime,
 }
 
-fn cart() -> ObjectRef {
+pub(crate) fn cart() -> ObjectRef {
     Workload::deployment("shop", "cart").object()
 }
 
@@ -138,7 +138,8 @@ impl Stage {
 
 pub(crate) fn records(store: &MemoryStore, kind: RecordKind) -> Vec<Record> {
     // The store in memory answers at once.
-    let page = store.find(&RecordQuery::of(kind)).now_or_never();
+    let query = RecordQuery { limit: MAX_PAGE, ..RecordQuery::of(kind) };
+    let page = store.find(&query).now_or_never();
     page.and_then(Result::ok).map(|page| page.records).unwrap_or_default()
 }
 

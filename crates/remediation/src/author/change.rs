@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kubewise_core::Timestamp;
+use kubewise_core::guard::Guards;
 use serde_json::Value;
 
 use super::dossier::{Dossier, Source};
-use super::egress::Line;
+use super::egress::{Egress, Line};
 use super::fields::{REFERENCES, Show, TEMPLATE};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, SETTINGS};
 use crate::revision::{Revision, Revisions};
 
 /// More changes than these are another program.
@@ -19,7 +20,8 @@ const MAX_WRITERS: usize = 4;
 const MAX_REFERENCES: usize = 16;
 
 pub(super) fn add(evidence: &Evidence, revisions: &Revisions, dossier: &mut Dossier) {
-    if let Some(current) = revisions.current() {
+    let current = revisions.current();
+    if let Some(current) = current {
         let line = title(dossier.egress.line().ours("the current revision is "), current);
         let line = match current.began {
             Some(began) => line.ours(", since ").value(began),
@@ -31,12 +33,13 @@ pub(super) fn add(evidence: &Evidence, revisions: &Revisions, dossier: &mut Doss
             let line = line.ours(": ").text(&healthy.proof());
             dossier.add(Source::Changes, "revision", "healthy", 1, line);
         }
-        if let Some(before) = revisions.last_healthy().or(revisions.previous()) {
-            differences(before, current, dossier);
-        }
+    }
+    settings(evidence, dossier);
+    if let Some((before, current)) = revisions.last_healthy().or(revisions.previous()).zip(current) {
+        differences(before, current, dossier);
     }
     writers(evidence, dossier);
-    references(evidence, dossier);
+    referred(evidence, dossier);
 }
 
 fn title(line: Line, revision: &Revision) -> Line {
@@ -57,7 +60,7 @@ fn differences(before: &Revision, current: &Revision, dossier: &mut Dossier) {
         .filter(|(_, old, new)| old.map(|(_, value)| value) != new.map(|(_, value)| value))
         .collect();
     let of_old = |line: Line| title(line.ours(" (revision "), before).ours(")");
-    for (place, (path, old, new)) in (2..).zip(changed.iter().take(MAX_CHANGES)) {
+    for (place, (path, old, new)) in (3..).zip(changed.iter().take(MAX_CHANGES)) {
         let line = egress.line().name(path);
         let line = match (old, new) {
             (Some((Show::Hidden, _)), Some(_)) => {
@@ -74,7 +77,7 @@ fn differences(before: &Revision, current: &Revision, dossier: &mut Dossier) {
     }
     if changed.is_empty() && before.template != current.template {
         let line = of_old(egress.line().ours("the pod template changed in fields that are not shown"));
-        dossier.add(Source::Changes, "change", "unlisted", 2, line);
+        dossier.add(Source::Changes, "change", "unlisted", 3, line);
     }
 }
 
@@ -99,28 +102,48 @@ fn writers(evidence: &Evidence, dossier: &mut Dossier) {
     }
 }
 
-/// The objects that the pod template refers to, by name.
-fn references(evidence: &Evidence, dossier: &mut Dossier) {
-    let template =
-        evidence.workload.as_ref().and_then(|workload| workload.0.pointer(crate::action::TEMPLATE));
-    let Some(template) = template else { return };
-    let mut names = BTreeSet::new();
-    for (path, _, value) in dossier.egress.listed(template, &[REFERENCES]) {
+/// ConfigMaps and Secrets that changed shortly before the trouble, or since.
+fn settings(evidence: &Evidence, dossier: &mut Dossier) {
+    for change in evidence.late_changes() {
+        let line = dossier.egress.line().object(change.object).ours(" changed at ").value(change.time);
+        let line = line.ours(", ").value(change.distance).ours(" ").ours(change.side);
+        dossier.add(Source::Changes, "change", &change.object.name, 2, line);
+    }
+}
+
+/// The objects that a pod template refers to, by kind and name.
+pub(crate) fn references(template: &Value) -> BTreeSet<(&'static str, &str)> {
+    let listed = Egress::new(Guards::default()).listed(template, &[REFERENCES]).into_iter();
+    let named = listed.filter_map(|(path, _, value)| {
         let kind = path.rsplit('.').find_map(|key| match key {
-            "configMapKeyRef" | "configMapRef" | "configMap" => Some("ConfigMap "),
-            "secretKeyRef" | "secretRef" | "secret" | "imagePullSecrets" => Some("Secret "),
-            "persistentVolumeClaim" => Some("PersistentVolumeClaim "),
-            "serviceAccountName" => Some("ServiceAccount "),
+            "configMapKeyRef" | "configMapRef" | "configMap" => Some("ConfigMap"),
+            "secretKeyRef" | "secretRef" | "secret" | "imagePullSecrets" => Some("Secret"),
+            "persistentVolumeClaim" => Some("PersistentVolumeClaim"),
+            "serviceAccountName" => Some("ServiceAccount"),
             _ => None,
         });
-        names.insert((kind.unwrap_or_default(), value.as_str().unwrap_or_default()));
-    }
+        Some((kind?, value.as_str()?))
+    });
+    named.collect::<BTreeSet<_>>().into_iter().take(MAX_REFERENCES).collect()
+}
+
+/// What the workload's pods are made of beside their template.
+fn referred(evidence: &Evidence, dossier: &mut Dossier) {
+    let template =
+        evidence.workload.as_ref().and_then(|workload| workload.0.pointer(crate::action::TEMPLATE));
+    let names = template.map(references).unwrap_or_default();
     if names.is_empty() {
         return;
     }
+    let is_known = |kind: &str, name: &str| {
+        evidence.settings.iter().any(|(one, _)| one.kind.as_str() == kind && *one.name == *name)
+    };
     let mut line = dossier.egress.line().ours("the pod template refers to ");
-    for (number, (kind, name)) in names.into_iter().take(MAX_REFERENCES).enumerate() {
-        line = line.ours(if number == 0 { "" } else { ", " }).ours(kind).name(name);
+    for (number, (kind, name)) in names.into_iter().enumerate() {
+        line = line.ours(if number == 0 { "" } else { ", " }).ours(kind).ours(" ").name(name);
+        if SETTINGS.contains(&kind) && !is_known(kind, name) {
+            line = line.ours(" (when it changed is not known)");
+        }
     }
     dossier.add(Source::State, "object", "references", i64::MAX, line);
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use kubewise_core::action::Direction;
+use kubewise_core::action::{Direction, ExecutedActionRecord};
 use kubewise_core::document::Document;
 use kubewise_core::event::{EventRecord, EventType};
 use kubewise_core::metric::MetricType;
@@ -27,6 +27,7 @@ const MAX_PODS: usize = 6;
 const MAX_WARNINGS: usize = 24;
 const MAX_NORMAL: usize = 8;
 const MAX_HISTORY: usize = 8;
+const MAX_PRECEDENTS: usize = 8;
 const MAX_BESIDE: usize = 4;
 const MAX_METRICS: usize = 12;
 /// Bytes of an Event's message by which it is known to say the same as another.
@@ -43,6 +44,7 @@ pub(super) enum Source {
     Warnings,
     Logs,
     History,
+    Precedents,
     Refused,
     State,
     Events,
@@ -58,6 +60,9 @@ impl Source {
             Source::Warnings => "Warnings of Kubernetes, in order",
             Source::Logs => "Logs",
             Source::History => "What KubeWise did before, newest first",
+            Source::Precedents => {
+                "What KubeWise did to other workloads beside it for the same trouble, newest first"
+            }
             Source::Refused => "Repairs that a safety rule forbids now",
             Source::State => "The workload and what belongs to it",
             Source::Events => "Other Events, in order",
@@ -121,6 +126,7 @@ pub(super) fn items(
     events(evidence, &mut dossier);
     logs::add(evidence, &mut dossier);
     history(evidence, &mut dossier);
+    precedents(evidence, offers, &mut dossier);
     refused(offers, &mut dossier);
     objects(evidence, &states, &mut dossier);
     metrics(evidence, &mut dossier);
@@ -240,20 +246,45 @@ fn skeleton(message: &str) -> String {
 
 fn history(evidence: &Evidence, dossier: &mut Dossier) {
     for (place, done) in (0..).zip(evidence.history.iter().take(MAX_HISTORY)) {
-        let line = dossier.egress.line().value(done.started_at).ours(" ");
-        let line = line.ours(match done.direction {
-            Direction::Act => "did ",
-            Direction::Undo => "undid ",
-        });
-        let line =
-            line.name(&done.action.name).ours(": ").name(&done.status.to_string()).ours(match done.verdict {
-                Some(Verdict::Improved) => ", it improved",
-                Some(Verdict::Worse) => ", it got worse",
-                Some(Verdict::Inconclusive) => ", whether it helped is not known",
-                None => "",
-            });
-        dossier.add(Source::History, "history", &done.action.name, place, line.ours("; ").text(&done.detail));
+        let line = ended(deed(dossier.egress, done), done);
+        dossier.add(Source::History, "history", &done.action.name, place, line);
     }
+}
+
+/// What was done to others of the namespace for what a playbook that matches here takes for the cause, and how that ended.
+fn precedents(evidence: &Evidence, offers: &[Offer], dossier: &mut Dossier) {
+    let workload = &evidence.incident.workload;
+    let alike = evidence.precedents.iter().filter(|done| {
+        let same_cause = offers.iter().any(|offer| done.cause.as_ref() == Some(&offer.playbook));
+        let beside = done.workload != *workload && done.workload.namespace == workload.namespace;
+        same_cause && beside && done.direction == Direction::Act
+    });
+    for (place, done) in (0..).zip(alike.take(MAX_PRECEDENTS)) {
+        let line = ended(deed(dossier.egress, done).ours(" on ").object(&done.workload), done);
+        dossier.add(Source::Precedents, "precedent", &done.action.name, place, line);
+    }
+}
+
+fn deed(egress: Egress, done: &ExecutedActionRecord) -> Line {
+    let line = egress.line().value(done.started_at).ours(match done.direction {
+        Direction::Act => " did ",
+        Direction::Undo => " undid ",
+    });
+    line.name(&done.action.name)
+}
+
+fn ended(line: Line, done: &ExecutedActionRecord) -> Line {
+    let line = line.ours(": ").name(&done.status.to_string()).ours(match done.verdict {
+        Some(Verdict::Improved) => ", it improved",
+        Some(Verdict::Worse) => ", it got worse",
+        Some(Verdict::Inconclusive) => ", whether it helped is not known",
+        None => "",
+    });
+    let line = match done.outcome {
+        Some(outcome) => line.ours(", the repair ended as ").name(&outcome.to_string()),
+        None => line,
+    };
+    line.ours("; ").text(&done.detail)
 }
 
 fn refused(offers: &[Offer], dossier: &mut Dossier) {

@@ -111,6 +111,8 @@ pub(super) const REFERENCES: List = &[
     ("spec/*/*/envFrom/*/secretRef/name", Show::Name),
     ("spec/volumes/*/configMap/name", Show::Name),
     ("spec/volumes/*/secret/secretName", Show::Name),
+    ("spec/volumes/*/projected/sources/*/configMap/name", Show::Name),
+    ("spec/volumes/*/projected/sources/*/secret/name", Show::Name),
     ("spec/volumes/*/persistentVolumeClaim/claimName", Show::Name),
     ("spec/imagePullSecrets/*/name", Show::Name),
     ("spec/serviceAccountName", Show::Name),

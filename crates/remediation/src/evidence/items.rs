@@ -24,6 +24,7 @@ impl Evidence {
     pub fn items(&self) -> Vec<EvidenceItem> {
         let kinds: [(&str, Vec<String>); 7] = [
             ("anomaly", self.anomaly_items()),
+            ("settings", self.settings_items()),
             ("containers", self.container_items()),
             ("revisions", self.revision_items()),
             ("policies", network::suspect(self).iter().map(ToString::to_string).collect()),
@@ -50,6 +51,14 @@ impl Evidence {
         anomalies
             .sort_by_key(|anomaly| (std::cmp::Reverse(anomaly.severity), anomaly.time, anomaly.id.clone()));
         anomalies.iter().map(|anomaly| format!("{}: {}", anomaly.reason, anomaly.explanation)).collect()
+    }
+
+    fn settings_items(&self) -> Vec<String> {
+        let late = self.late_changes().into_iter();
+        late.map(|change| {
+            format!("{} changed at {:.0}, {} {}", change.object, change.time, change.distance, change.side)
+        })
+        .collect()
     }
 
     /// No more than are taken, since each is read from its pod.

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::fixture::{crash_loop, crashing, pod, template};
 
 #[test]
-fn what_people_write_into_variables_arguments_and_annotations_is_not_kept_and_all_else_is() {
+fn what_people_write_into_variables_arguments_annotations_and_labels_is_not_kept_and_all_else_is() {
     let mut secretive = pod("cart-1", "good", "n1", &template("cart:1", "128Mi"), &crashing("Error", 1, 5));
     secretive.0["spec"]["containers"][0]["env"] = json!([
         { "name": "PASSWORD", "value": "hunter2" },
@@ -23,6 +23,7 @@ fn what_people_write_into_variables_arguments_and_annotations_is_not_kept_and_al
     assert_eq!(kept["spec"]["containers"][0]["env"][1], secretive.0["spec"]["containers"][0]["env"][1]);
     assert_eq!(kept["metadata"]["annotations"], json!({ "note": MASKED }));
     assert_eq!(kept["status"], secretive.0["status"]);
+    assert_eq!(kept["metadata"]["labels"], json!({ "app": MASKED, "pod-template-hash": MASKED }));
 }
 
 #[test]

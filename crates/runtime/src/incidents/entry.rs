@@ -32,6 +32,11 @@ pub(super) fn resolve(entry: &mut Entry, since: Timestamp, now: Timestamp) {
 }
 
 impl Entry {
+    /// Whether the records are as they were.
+    pub(super) fn tells_the_same(&self, other: &Entry) -> bool {
+        (&self.incident, &self.plan, &self.anomalies) == (&other.incident, &other.plan, &other.anomalies)
+    }
+
     pub(super) fn due(&self, now: Timestamp) -> bool {
         self.incident.status == IncidentStatus::Open
             && self.look_at.is_some_and(|at| at <= now)

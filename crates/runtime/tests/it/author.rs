@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kubewise_core::author::{AuthorCall, CallOutcome, Cap, Prices, Prompt, Purpose};
 use kubewise_core::health::HealthStatus;
-use kubewise_core::incident::{Chapter, IncidentStatus};
+use kubewise_core::incident::{Chapter, Incident, IncidentStatus};
 use kubewise_core::metric::MetricType;
 use kubewise_core::money::Money;
 use kubewise_core::plan::{Author, Mode, PlanStatus, RemediationPlan};
@@ -202,6 +202,27 @@ fn whatever_an_author_does_wrong_the_playbooks_repair_within_its_deadline() {
         for call in scene.calls() {
             assert!(call.answer.is_none_or(|answer| answer.text.len() < 20_000), "{what}: kept whole");
         }
+    }
+}
+
+#[test]
+fn the_author_is_told_what_the_same_trouble_of_others_came_to() {
+    let (mut scene, _run, author) = Scene::with_author(Mode::Auto, AT_ONCE, sound);
+    for name in ["cart", "catalog"] {
+        scene.release(&deployment(name), "2-crash");
+        scene.until("the repair", |scene| {
+            let repaired =
+                |one: &Incident| one.workload == deployment(name) && one.status == IncidentStatus::Repaired;
+            scene.incidents().iter().any(repaired)
+        });
+    }
+    let [first, second] = author.asked().try_into().unwrap();
+    assert!(!first.case.contains("[precedent:"), "{}", first.case);
+    let precedents: Vec<&str> =
+        second.case.lines().filter(|line| line.starts_with("[precedent:RolloutUndo] ")).collect();
+    let [told] = precedents[..] else { panic!("{}", second.case) };
+    for part in ["did RolloutUndo on Deployment shop/cart: Succeeded", "it improved", "ended as Succeeded"] {
+        assert!(told.contains(part), "{part} is not in {told}");
     }
 }
 

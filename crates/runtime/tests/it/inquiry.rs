@@ -1,11 +1,13 @@
 //! What people can ask about plans and their author.
 
-use kubewise_core::Period;
-use kubewise_core::Rejection;
 use kubewise_core::author::Prompt;
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::plan::Mode;
 use kubewise_core::port::Inquiry;
+use kubewise_core::request::PatchOperation;
+use kubewise_core::{Period, Rejection};
+use kubewise_sim::{Change, Workload};
+use serde_json::json;
 
 use crate::author::AT_ONCE;
 use crate::pipeline::{Scene, cart};
@@ -48,6 +50,55 @@ fn without_an_author_people_see_what_one_would_be_asked() {
     let told = scene.ask(async move { handle.explain(&id, true).await }).unwrap();
     assert_eq!((told.author, told.note.as_deref()), (None, Some("no author is configured")));
     assert!(told.text.contains("cart"), "{}", told.text);
+}
+
+#[test]
+fn people_see_when_settings_changed_before_the_trouble_and_never_what_they_hold() {
+    let (mut scene, run) = Scene::warm(Mode::Propose);
+    let metadata = json!({ "namespace": "shop", "name": "cart" });
+    let settings = json!({ "kind": "ConfigMap", "metadata": metadata, "data": { "phrase": "swordfish" } });
+    let config_map = scene.world.create(settings).unwrap();
+    let edit = |object, path: &str, value| Change::Edit {
+        object,
+        manager: "kubectl-edit".into(),
+        operations: vec![PatchOperation::Add { path: path.into(), value }],
+    };
+    let reads = json!([{ "configMapRef": { "name": "cart" } }, { "secretRef": { "name": "cart", "optional": true } }]);
+    scene.change(edit(cart(), "/spec/template/spec/containers/0/envFrom", reads));
+    scene.pass(Period::from_mins(10));
+    scene.change(edit(config_map, "/data/phrase", json!("marlin")));
+    let changed = format!("ConfigMap shop/cart changed at {:.0}, ", scene.world.now());
+    scene.pass(Period::from_mins(4));
+    scene.release(&cart(), "2-crash");
+    scene.until_status(IncidentStatus::Proposed);
+    let id = scene.incident().id;
+    let (handle, of) = (run.handle.clone(), id.to_string());
+    let prompt = scene.ask(async move { handle.prompt(&of).await }).unwrap().prompt.case;
+    let handle = run.handle.clone();
+    let told = scene.ask(async move { handle.explain(&id, true).await }).unwrap().text;
+    for text in [&prompt, &told] {
+        let (_, distance) = text.split_once(&changed).unwrap_or_else(|| panic!("not told in {text}"));
+        let distance = distance.split('\n').next().unwrap();
+        assert!(distance.starts_with("4m") && distance.contains("before the trouble"), "{distance}");
+        assert!(!text.contains("swordfish") && !text.contains("marlin"), "{text}");
+    }
+    assert!(prompt.contains("Secret cart (when it changed is not known)"), "there is none: {prompt}");
+}
+
+/// A message of the cluster is told before anybody plans or asks.
+#[test]
+fn what_the_cluster_says_is_kept_without_its_secrets() {
+    let (mut scene, _run) = Scene::warm(Mode::Observe);
+    let ill = Workload::deployment("shop", "ill").image("shop/ill:never-ready");
+    let object = ill.object();
+    scene.world.add(ill);
+    scene.pass(Period::from_mins(1));
+    let message = "webhook said: password=xk3q9zt2mv".to_owned();
+    scene.change(Change::Warning { object, reason: "FailedCreate".into(), message });
+    scene.pass(Period::from_mins(1));
+    let kept = scene.documents().concat();
+    assert!(kept.contains("cannot create pods: webhook said: password=[redacted]"), "{kept}");
+    assert!(!kept.contains("xk3q9zt2mv"), "{kept}");
 }
 
 #[test]

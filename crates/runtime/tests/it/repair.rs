@@ -49,7 +49,7 @@ fn in_auto_a_crash_loop_after_a_revision_is_undone_verified_and_told() {
 #[test]
 fn in_observe_nothing_is_written_until_the_mode_is_raised() {
     let (mut scene, _run) = Scene::crashing(Mode::Observe);
-    scene.pass(Period::from_mins(20));
+    scene.pass(Period::from_mins(120));
     assert_eq!(scene.world.writes(), [], "no patch, no Event, no Lease");
     assert_eq!(scene.incident().status, IncidentStatus::Open);
     assert!(scene.plans().iter().all(|plan| plan.status == PlanStatus::Observed), "{:#?}", scene.plans());
@@ -63,6 +63,8 @@ fn in_observe_nothing_is_written_until_the_mode_is_raised() {
             value: json!({ "kubewise.dev/mode": "auto" }),
         }],
     });
+    scene.pass(Period::from_secs(5));
+    assert_eq!(scene.incident().status, IncidentStatus::Repairing, "at once, though it stood for hours");
     scene.until_status(IncidentStatus::Repaired);
     scene.assert_repaired("after the mode was raised");
 }

@@ -17,6 +17,7 @@ pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
+    pub(crate) accept: String,
     pub(crate) content_type: String,
     pub(crate) body: Value,
 }
@@ -109,12 +110,16 @@ impl Fake {
             async move {
                 let (parts, body) = request.into_parts();
                 let body = to_bytes(body, 1 << 20).await.unwrap();
-                let content_type = parts.headers.get(header::CONTENT_TYPE);
+                let header = |name| {
+                    let value = parts.headers.get(name);
+                    value.map_or("", |value| value.to_str().unwrap()).to_owned()
+                };
                 let request = Seen {
                     method: parts.method.to_string(),
                     path: parts.uri.path().into(),
                     query: parts.uri.query().unwrap_or_default().into(),
-                    content_type: content_type.map_or("", |value| value.to_str().unwrap()).into(),
+                    accept: header(header::ACCEPT),
+                    content_type: header(header::CONTENT_TYPE),
                     body: serde_json::from_slice(&body).unwrap_or_default(),
                 };
                 let reply = {

@@ -4,6 +4,7 @@ mod acts;
 mod cuts;
 mod fencing;
 mod proxy;
+mod settings;
 
 use std::path::Path;
 

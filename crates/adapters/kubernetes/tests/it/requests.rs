@@ -13,6 +13,10 @@ fn pod(name: &str) -> ObjectRef {
     ObjectRef::namespaced(Kind::Pod, "shop", name)
 }
 
+fn secret(name: &str) -> ObjectRef {
+    ObjectRef::namespaced(Kind::from("Secret"), "shop", name)
+}
+
 fn patch(object: ObjectRef, subresource: Option<Subresource>) -> ClusterRequest {
     let operations = vec![
         PatchOperation::Test { path: "/metadata/uid".into(), value: json!("u1") },
@@ -68,13 +72,53 @@ async fn a_target_that_is_no_object_is_refused_without_a_call() {
         ObjectRef::cluster_scoped(Kind::Pod, "homeless"),
         ObjectRef::namespaced(Kind::Node, "shop", "n1"),
         ObjectRef::namespaced(Kind::from("Rollout"), "shop", "web"),
+        secret("cart-db"),
     ] {
         let failure = kubernetes.get(&object).await.unwrap_err();
         assert!(failure.is(Rejection::Invalid), "{object}: {failure}");
         let failure = kubernetes.perform(&patch(object.clone(), None), false).await.unwrap_err();
         assert!(failure.is(Rejection::Invalid), "{object}: {failure}");
     }
+    for object in
+        [pod("web-1"), secret("../pods/web-1"), ObjectRef::cluster_scoped(Kind::from("Secret"), "a")]
+    {
+        let failure = kubernetes.last_changed(&object).await.unwrap_err();
+        assert!(failure.is(Rejection::Invalid), "{object}: {failure}");
+    }
+    assert!(kubernetes.list(&Kind::from("Secret"), Some("shop")).await.unwrap_err().is(Rejection::Invalid));
     assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn of_settings_only_the_metadata_is_asked_for_and_of_it_the_time_is_kept() {
+    let written = |manager: &str, fields: Value, time: &str| json!({"manager": manager, "fieldsV1": fields, "time": time});
+    let writers = json!([
+        written("kubectl", json!({"f:data": {"f:password": {}}}), "2026-02-01T00:00:00Z"),
+        written("labeller", json!({"f:metadata": {"f:labels": {}}}), "2026-02-02T00:00:00Z"),
+    ]);
+    let metadata = |writers: Value| json!({"name": "cart-db", "creationTimestamp": "2026-01-01T00:00:00Z", "managedFields": writers});
+    let answer =
+        |writers| Reply::json(200, &json!({"kind": "PartialObjectMetadata", "metadata": metadata(writers)}));
+    for (reply, expect) in [
+        (answer(writers), Some("2026-02-01T00:00:00Z")),
+        (answer(json!([])), Some("2026-01-01T00:00:00Z")),
+        (Reply::status(403, "Forbidden", "secrets is forbidden"), None),
+        (Reply::status(404, "NotFound", "there is none"), None),
+    ] {
+        let fake = Fake::start(move |_, _| reply.clone()).await;
+        let kubernetes = fake.kubernetes(impatient()).await;
+        for (kind, plural) in [("Secret", "secrets"), ("ConfigMap", "configmaps")] {
+            let settings = ObjectRef::namespaced(Kind::from(kind), "shop", "cart-db");
+            let found = kubernetes.last_changed(&settings).await.unwrap();
+            assert_eq!(found, expect.map(|time| time.parse().unwrap()), "{kind}");
+            let seen = fake.seen().pop().unwrap();
+            assert_eq!(seen.path, format!("/api/v1/namespaces/shop/{plural}/cart-db"));
+            assert_eq!(seen.accept, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+        }
+    }
+    let fake = Fake::start(|_, _| Reply::status(503, "ServiceUnavailable", "later")).await;
+    let failure = fake.kubernetes(impatient()).await.last_changed(&secret("cart-db")).await.unwrap_err();
+    assert!(failure.is_transient(), "{failure}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What is refused at the door, in which words, and that it is left as it was.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use kubewise_core::port::RecordStore;
@@ -32,6 +33,16 @@ async fn changed(change: impl FnOnce(&Path)) -> (tempfile::TempDir, String) {
 
 fn sql(path: &Path, sql: &str) {
     rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+}
+
+#[test]
+fn a_new_store_can_be_read_by_its_owner_alone() {
+    let kept = store();
+    let path = options(&kept.directory).path;
+    for name in ["", "-wal"] {
+        let file = format!("{}{name}", path.display());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
 }
 
 #[tokio::test]

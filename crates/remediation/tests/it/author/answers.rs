@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use kubewise_core::anomaly::Severity;
 use kubewise_core::author::Ending;
 use kubewise_core::plan::{Author, Mode, PlanStatus};
+use kubewise_core::{Kind, ObjectRef, Period};
 use kubewise_remediation::author::{Draft, Parameter, Proposal, ProposedAction, RootCause};
 use kubewise_remediation::planner::{self, Decision};
 use kubewise_remediation::playbook::Playbooks;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{MODEL, action, complete, decide, draft, hand_over, ids, offers, planned, proposing, rules};
-use crate::fixture::{World, crash_loop, line, now, out_of_memory, scaled_to_zero, stateful_set};
+use super::{MODEL, action, complete, decide, draft, hand_over, ids, offers, planned, proposing, rules, sent};
+use crate::fixture::{World, at, crash_loop, line, now, out_of_memory, scaled_to_zero, stateful_set};
 
 const CART: &str = "Deployment shop/cart";
 
@@ -43,6 +44,55 @@ fn an_offer_that_is_copied_becomes_the_plan_that_its_playbook_would_make() {
         assert!(theirs.verification.checks.contains(&"it runs".to_owned()));
         assert_ne!(theirs.id, ours.id);
     }
+}
+
+#[test]
+fn settings_that_changed_shortly_before_the_trouble_can_be_cited() {
+    let mut world = crash_loop();
+    let settings = |kind: &str, name: &str| ObjectRef::namespaced(Kind::from(kind), "shop", name);
+    let days_ago = Period::from_mins(3 * 24 * 60).before(now());
+    world.evidence.settings =
+        vec![(settings("ConfigMap", "cart"), at("11:51:00")), (settings("Secret", "cart-db"), days_ago)];
+    let draft = draft(&world);
+    assert!(!sent(&draft.prompt).contains("cart-db"), "what changed days ago is no news");
+    let mut proposal = proposing(&draft.prompt, offers(&draft.prompt));
+    proposal.root_cause.evidence = vec!["change:cart".into()];
+    let read = draft.read(&complete(serde_json::to_string(&proposal).unwrap())).unwrap();
+    let plan = planned(decide(&world, &read));
+    let told = "ConfigMap shop/cart changed at 2026-03-01T11:51:00Z, 4m before the trouble";
+    assert_eq!(plan.evidence.iter().find(|item| item.id == "change:cart").unwrap().text, told);
+    let by_playbook = world.plan();
+    assert!(by_playbook.evidence.iter().any(|item| item.text == told), "{:#?}", by_playbook.evidence);
+}
+
+#[test]
+fn the_settings_of_a_workload_are_all_that_its_template_names() {
+    let mut world = crash_loop();
+    let container = json!({
+        "name": "app", "image": "cart:2",
+        "env": [{ "name": "A", "valueFrom": { "configMapKeyRef": { "name": "by-key", "key": "a" } } },
+                { "name": "B", "valueFrom": { "secretKeyRef": { "name": "by-key", "key": "b" } } }],
+        "envFrom": [{ "configMapRef": { "name": "whole" } }, { "secretRef": { "name": "whole" } }],
+    });
+    let beside =
+        json!({ "name": "proxy", "image": "proxy:1", "envFrom": [{ "configMapRef": { "name": "whole" } }] });
+    let volumes = json!([
+        { "name": "a", "configMap": { "name": "volume" } }, { "name": "b", "secret": { "secretName": "volume" } },
+        { "name": "c", "projected": { "sources": [
+            { "configMap": { "name": "projected" } }, { "secret": { "name": "projected" } },
+        ] } },
+        { "name": "d", "persistentVolumeClaim": { "claimName": "data" } },
+    ]);
+    let spec = json!({ "containers": [container], "initContainers": [beside], "volumes": volumes,
+        "imagePullSecrets": [{ "name": "registry" }], "serviceAccountName": "cart" });
+    world.set("/spec/template/spec", spec);
+    let wanted: Vec<String> = world.evidence.wanted_settings().iter().map(ToString::to_string).collect();
+    let of = |kind: &'static str, names: &[&str]| {
+        names.iter().map(move |name| format!("{kind} shop/{name}")).collect::<Vec<_>>()
+    };
+    let names = ["by-key", "projected", "volume", "whole"];
+    let secrets = ["by-key", "projected", "registry", "volume", "whole"];
+    assert_eq!(wanted, [of("ConfigMap", &names), of("Secret", &secrets)].concat());
 }
 
 #[test]

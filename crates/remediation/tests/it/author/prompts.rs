@@ -1,13 +1,15 @@
 //! Prompts as people review them.
 
 use kubewise_core::author::Prompt;
+use kubewise_core::journal::Outcome;
 use kubewise_core::metric::MetricType;
+use kubewise_core::plan::Verdict;
 use kubewise_core::{Kind, ObjectRef};
 use kubewise_remediation::author::{self, Options};
 use serde_json::json;
 
-use super::{draft, event, log};
-use crate::fixture::{MEBI, World, crash_loop, out_of_memory};
+use super::{data, draft, event, log};
+use crate::fixture::{MEBI, World, at, crash_loop, out_of_memory};
 
 /// A revision that reads another variable and another image, and crashes.
 fn crash_after_a_change() -> World {
@@ -36,6 +38,8 @@ fn crash_after_a_change() -> World {
         .evidence
         .logs
         .push(log("cart 2 starting\nlogin with password=swordfish\npanic: no such flag --fast\n"));
+    let settings = ObjectRef::namespaced(Kind::from("ConfigMap"), "shop", "cart-settings");
+    world.evidence.settings = vec![(settings, at("11:51:00"))];
     world.did("ScaleWorkload", "10:00:00", json!({ "replicas": 2 }), Vec::new());
     world
 }
@@ -64,6 +68,42 @@ fn a_repair_that_policy_forbids_reads_well() {
     world.annotate("meta.helm.sh/release-name", "cart");
     world.evidence.anomalies[0].object = ObjectRef::namespaced(Kind::Pod, "shop", "cart-bad-1");
     insta::assert_snapshot!(draft(&world).prompt.case);
+}
+
+#[test]
+fn what_was_done_to_others_for_the_same_trouble_is_told_with_its_outcome() {
+    const CAUSE: &str = "crash-loop-after-revision";
+    let mut world = crash_loop();
+    let mut did = |namespace: &str, name: &str, cause: &str, outcome, verdict| {
+        world.did("RolloutUndo", "09:00:00", json!({}), Vec::new());
+        let mut done = world.evidence.history.remove(0);
+        done.workload = ObjectRef::namespaced(Kind::Deployment, namespace, name);
+        (done.cause, done.outcome, done.verdict) = (Some(cause.into()), outcome, verdict);
+        world.evidence.precedents.push(done);
+    };
+    did("shop", "search", CAUSE, Some(Outcome::RolledBack), Some(Verdict::Worse));
+    for number in 0..20 {
+        let (outcome, verdict) = (Some(Outcome::Succeeded), Some(Verdict::Improved));
+        did("shop", &format!("shard-{number}"), CAUSE, outcome, verdict);
+        did("shop", "other-cause", "memory-limit-too-low", outcome, verdict);
+        did("other-namespace", "search", CAUSE, outcome, verdict);
+        did("shop", "cart", CAUSE, outcome, verdict);
+    }
+    let prompt = draft(&world).prompt;
+    let told: Vec<&str> = data(&prompt).lines().filter(|line| line.starts_with("[precedent:")).collect();
+    assert_eq!(
+        told[0],
+        "[precedent:RolloutUndo] 2026-03-01T09:00:00Z did RolloutUndo on Deployment shop/search: Succeeded, \
+         it got worse, the repair ended as RolledBack; done"
+    );
+    assert!(
+        told[1].contains("Deployment shop/shard-0: Succeeded, it improved, the repair ended as Succeeded")
+    );
+    assert_eq!(told.len(), 8, "so many say enough: {told:#?}");
+    assert!(
+        told.iter().all(|line| line.contains("shop/search") || line.contains("shop/shard-")),
+        "{told:#?}"
+    );
 }
 
 #[test]

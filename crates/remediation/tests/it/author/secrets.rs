@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use kubewise_core::document::Document;
+use kubewise_core::{Kind, ObjectRef};
 use kubewise_remediation::author::{self, Options};
 use kubewise_remediation::evidence::Evidence;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use crate::fixture::{World, crash_loop};
 use crate::hostile::Dice;
 
 /// Places in which a secret is planted, and so secrets in each world.
-const PLACES: usize = 22;
+const PLACES: usize = 23;
 const WORLDS: usize = 50;
 /// Nothing is left out for want of room: what is not there was taken out.
 const ROOMY: Options = Options { prompt_tokens: 1_000_000, answer_tokens: 2_000 };
@@ -145,12 +146,17 @@ fn planted(dice: &mut Dice, first: usize) -> (World, Vec<(&'static str, Canary)>
     world.evidence.anomalies[0].explanation = marked("anomaly", &plant("anomaly").0);
     world.did("Notify", "11:00:00", json!({}), Vec::new());
     world.evidence.history[0].detail = marked("history", &plant("history").0);
+    let mut precedent = world.evidence.history[0].clone();
+    precedent.workload = ObjectRef::namespaced(Kind::Deployment, "shop", "search");
+    precedent.cause = Some("crash-loop-after-revision".into());
+    precedent.detail = marked("precedent", &plant("precedent").0);
+    world.evidence.precedents.push(precedent);
     assert_eq!(planted.len(), PLACES);
     let Evidence { incident, anomalies, workload, revisions, pods, nodes, .. } = world.evidence.clone();
     documents.extend(revisions.into_iter().chain(pods).chain(nodes));
     let assembled = Evidence::assemble(incident, anomalies, workload, documents, world.evidence.taken_at);
-    let Evidence { all_pods, events, history, logs, .. } = world.evidence;
-    world.evidence = Evidence { all_pods, events, history, logs, ..assembled };
+    let Evidence { all_pods, events, history, precedents, logs, .. } = world.evidence;
+    world.evidence = Evidence { all_pods, events, history, precedents, logs, ..assembled };
     (world, planted)
 }
 
@@ -185,13 +191,13 @@ fn of_more_than_a_thousand_secrets_none_leaves() {
                 );
             }
         }
-        for place in ["termination", "wait", "condition", "log", "event", "anomaly", "history"] {
+        for place in ["termination", "wait", "condition", "log", "event", "anomaly", "history", "precedent"] {
             assert!(texts[0].contains(&format!("{place}-mark")), "{place} is not told at all");
         }
         assert!(texts[0].contains("DB_PASSWORD"), "names of variables are told");
         planted_in_all += secrets.len();
     }
-    assert_eq!(planted_in_all, 1_100);
+    assert_eq!(planted_in_all, 1_150);
 }
 
 /// The lines of a log that was told, as the model sees them.
