@@ -22,7 +22,7 @@ const LOG_LINES: usize = 5;
 impl Evidence {
     /// The facts that a plan cites, with ids `e1`, `e2`, …
     pub fn items(&self) -> Vec<EvidenceItem> {
-        let kinds: [(&str, Vec<String>); 7] = [
+        let kinds: [(&str, Vec<String>); 8] = [
             ("anomaly", self.anomaly_items()),
             ("settings", self.settings_items()),
             ("containers", self.container_items()),
