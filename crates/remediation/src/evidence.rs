@@ -249,7 +249,8 @@ impl Evidence {
     /// The pods that the incident's node holds; none if the incident is no node's, or not all pods could be listed.
     pub(crate) fn on_node(&self) -> impl Iterator<Item = &Document> {
         let node = Some(&self.incident.workload).filter(|workload| workload.kind == Kind::Node);
-        self.every_pod().filter(move |pod| node.is_some_and(|node| pod.text("/spec/nodeName") == Some(&*node.name)))
+        self.every_pod()
+            .filter(move |pod| node.is_some_and(|node| pod.text("/spec/nodeName") == Some(&*node.name)))
     }
 
     /// The pods as states, by name; what is not a pod is left out. Each is read when it is its turn.

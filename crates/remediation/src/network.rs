@@ -140,7 +140,9 @@ fn selected(evidence: &Evidence, policy: &Document) -> Option<Selected> {
         hosts.iter().any(|host| leads_to(host, name, namespace))
     });
     let pods = || {
-        evidence.every_pod().filter(|pod| pod.text("/metadata/namespace") == Some(namespace) && selects(selector, pod))
+        evidence
+            .every_pod()
+            .filter(|pod| pod.text("/metadata/namespace") == Some(namespace) && selects(selector, pod))
     };
     needed
         .filter(|service| {

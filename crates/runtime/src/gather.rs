@@ -8,6 +8,7 @@ use kubewise_core::event::EventRecord;
 use kubewise_core::id::IncidentId;
 use kubewise_core::incident::Incident;
 use kubewise_core::plan::Indicators;
+use kubewise_core::port::ClusterReader;
 use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
 use kubewise_core::service::ServingService;
@@ -43,14 +44,13 @@ pub(crate) struct PodList(Mutex<Option<(Timestamp, AllPods)>>);
 
 impl PodList {
     /// As of `since` or later; who asks meanwhile waits for the same answer. `None` if it cannot be had.
-    async fn since(&self, shared: &Shared, since: Timestamp) -> Option<AllPods> {
+    async fn since(&self, reader: &dyn ClusterReader, since: Timestamp, now: Timestamp) -> Option<AllPods> {
         let mut newest = self.0.lock().await;
         if let Some((_, pods)) = newest.as_ref().filter(|(asked, _)| *asked >= since) {
             return Some(pods.clone());
         }
-        let asked = shared.clock.now();
-        let pods = AllPods::from(shared.ports.reader.list(&Kind::Pod, None).await.ok()?);
-        *newest = Some((asked, pods.clone()));
+        let pods = AllPods::from(reader.list(&Kind::Pod, None).await.ok()?);
+        *newest = Some((now, pods.clone()));
         Some(pods)
     }
 
@@ -96,7 +96,7 @@ pub(crate) async fn evidence_of(
     // Room on nodes is judged only if everything that takes room is known.
     let now = shared.clock.now();
     let since = if purpose == For::Plan { SAME_PODS.before(now) } else { now };
-    let all_pods = shared.all_pods.since(shared, since).await;
+    let all_pods = shared.all_pods.since(reader.as_ref(), since, now).await;
     // Those of dependants tell nothing about the root; what is planned is for the root alone.
     anomalies.retain(|anomaly| anomaly.workload == workload);
     let mut evidence = Evidence::assemble(incident, anomalies, document, documents, shared.clock.now());
@@ -224,3 +224,6 @@ async fn records(shared: &Shared, kind: RecordKind, workload: &ObjectRef) -> Res
     let query = RecordQuery { workload: Some(workload.clone()), limit: RECORDS, ..RecordQuery::of(kind) };
     Ok(shared.ports.store.find(&query).await?.records)
 }
+
+#[cfg(test)]
+mod tests;

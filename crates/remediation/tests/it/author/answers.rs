@@ -12,7 +12,9 @@ use kubewise_remediation::playbook::Playbooks;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{MODEL, action, complete, decide, draft, hand_over, ids, offers, planned, proposing, rules, sent};
+use super::{
+    MODEL, action, complete, decide, draft, hand_over, ids, offers, planned, proposing, rules, sent,
+};
 use crate::fixture::{World, at, crash_loop, line, now, out_of_memory, scaled_to_zero, stateful_set};
 
 const CART: &str = "Deployment shop/cart";
