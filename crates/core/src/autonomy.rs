@@ -10,6 +10,52 @@ use serde::{Deserialize, Serialize};
 use crate::object::{Kind, ObjectRef};
 use crate::plan::Mode;
 
+/// The rungs of trust, lowest first. A level only ever lowers the mode that policy allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// It did harm although people had approved it: for a while it is not even proposed.
+    Observe,
+    /// A person decides; it has not yet helped here.
+    Propose,
+    /// A person decides; it has helped here, and is on its way to `auto`.
+    Approve,
+    /// It acts by itself.
+    Auto,
+}
+
+impl Level {
+    /// The highest mode in which the action may be planned.
+    pub fn mode(self) -> Mode {
+        match self {
+            Level::Observe => Mode::Observe,
+            Level::Propose | Level::Approve => Mode::Propose,
+            Level::Auto => Mode::Auto,
+        }
+    }
+
+    /// One step back; from the lowest there is none.
+    #[must_use]
+    pub fn below(self) -> Self {
+        match self {
+            Level::Auto => Level::Approve,
+            Level::Approve => Level::Propose,
+            Level::Propose | Level::Observe => Level::Observe,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Level::Observe => "observe",
+            Level::Propose => "propose",
+            Level::Approve => "approve",
+            Level::Auto => "auto",
+        })
+    }
+}
+
 /// Workloads that are trusted alike: one kind in one namespace. Names come and go and have too few repairs each to
 /// learn from; a namespace is whose the workloads are, and a kind is what an action does to them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -42,8 +88,8 @@ pub struct Trust {
     /// Name of the action type.
     pub action: String,
     pub class: WorkloadClass,
-    /// What was earned: it only ever lowers the mode that policy allows.
-    pub level: Mode,
+    /// What was earned.
+    pub level: Level,
     /// In what mode it is planned: what was earned, and never above what is configured for the namespace. Modes of
     /// single workloads and annotations go before the namespace's.
     pub mode: Mode,

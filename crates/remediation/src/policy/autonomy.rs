@@ -4,19 +4,19 @@
 //! that was verified to have helped and to have stayed so. What did not help is a *failure*. A *regression* is an act
 //! that did harm, or was put back: by its own saga, or later by somebody else. From these a level follows:
 //!
-//! - It begins at `propose`: people approve it.
+//! - It begins at `propose`. The first success leads to `approve`.
 //! - `auto` needs `minimum` successes, and the lower confidence bound of the rate of success at `bound` or above: ten
 //!   out of ten say more than one out of one. It holds only as long as they do.
-//! - One regression leads one step back, from `auto` to `propose` and from there to `observe`, and the counting begins anew
-//!   with that failure. What fell to `observe` has nothing left to be judged by, so it is proposed again after `rest`.
+//! - One regression leads one step back, and the counting begins anew with that failure. What fell to `observe` has
+//!   nothing left to be judged by, so it is proposed again after `rest`.
 //!
-//! A level is a mode, and only lowers what policy allows. It is computed anew from the records each time it is asked for, so a restart
+//! A level only lowers what policy allows. It is computed anew from the records each time it is asked for, so a restart
 //! changes nothing, and what is no longer kept no longer counts.
 
 use std::collections::BTreeMap;
 
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
-use kubewise_core::autonomy::{AutonomyReport, Trust, WorkloadClass};
+use kubewise_core::autonomy::{AutonomyReport, Level, Trust, WorkloadClass};
 use kubewise_core::guard::Guard;
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{Mode, PlanStep, SafetyConstraint, Verdict};
@@ -78,7 +78,7 @@ pub(crate) fn lowered(
         "{action} on a {class} has earned {level}: {successes} successes and {failures} failures, bound {bound:.2}"
     );
     let rule = Guard::EarnedAutonomy.to_string();
-    (mode.min(level), Some(SafetyConstraint { rule, finding }))
+    (mode.min(level.mode()), Some(SafetyConstraint { rule, finding }))
 }
 
 /// How far every action type that was done is trusted, by action and class; from the newest record to the oldest.
@@ -112,7 +112,7 @@ fn trust<'a>(
     let standing = standing(action, &class, records, &options.autonomy, now);
     let configured = class.namespace.as_deref().and_then(|namespace| options.modes.get(namespace));
     let configured = configured.copied().unwrap_or(options.mode);
-    let earned = if options.autonomy.enabled { standing.level } else { Mode::Auto };
+    let earned = if options.autonomy.enabled { standing.level.mode() } else { Mode::Auto };
     Trust {
         action: action.into(),
         class,
@@ -129,7 +129,7 @@ fn trust<'a>(
 /// What the records say of one action type in one class.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Standing {
-    level: Mode,
+    level: Level,
     successes: u32,
     failures: u32,
     bound: f64,
@@ -157,7 +157,7 @@ fn standing<'a>(
     let mut marks: Vec<(Timestamp, Mark)> = acts.flat_map(|done| marks(done, &of_class)).collect();
     marks.sort_unstable();
     let mut standing =
-        Standing { level: Mode::Propose, successes: 0, failures: 0, bound: 0.0, set_back_at: None };
+        Standing { level: Level::Propose, successes: 0, failures: 0, bound: 0.0, set_back_at: None };
     for (time, mark) in marks {
         standing.rest(options, time);
         standing.take(mark, time);
@@ -214,7 +214,7 @@ impl Standing {
             Mark::Success => self.successes += 1,
             Mark::Failure => self.failures += 1,
             Mark::Regression => {
-                self.level = if self.level == Mode::Auto { Mode::Propose } else { Mode::Observe };
+                self.level = self.level.below();
                 self.set_back_at = Some(time);
                 (self.successes, self.failures) = (0, 1);
             }
@@ -222,17 +222,20 @@ impl Standing {
         self.bound = lower_bound(self.successes, self.failures);
     }
 
-    /// Goes up where the counts lead to `auto`, and gives it up where they do not lead there any more.
+    /// Goes up as far as the counts lead, and gives up `auto` where they do not lead any more.
     fn settle(&mut self, options: &Options) {
-        if self.level != Mode::Observe {
+        if self.level == Level::Propose && self.successes > 0 {
+            self.level = Level::Approve;
+        }
+        if self.level >= Level::Approve {
             let proven = is_proven(self.successes, self.failures, options);
-            self.level = if proven { Mode::Auto } else { Mode::Propose };
+            self.level = if proven { Level::Auto } else { Level::Approve };
         }
     }
 
     fn rest(&mut self, options: &Options, now: Timestamp) {
-        if self.level == Mode::Observe && self.proposed_again(options) <= now {
-            self.level = Mode::Propose;
+        if self.level == Level::Observe && self.proposed_again(options) <= now {
+            self.level = Level::Propose;
         }
     }
 
@@ -242,8 +245,9 @@ impl Standing {
 
     fn next(&self, options: &Options) -> String {
         match self.level {
-            Mode::Observe => format!("proposed again from {:.0} on", self.proposed_again(options)),
-            Mode::Propose => {
+            Level::Observe => format!("proposed again from {:.0} on", self.proposed_again(options)),
+            Level::Propose => "one verified success of a plan that a person approved".into(),
+            Level::Approve => {
                 let missing =
                     (1..=FAR_AWAY).find(|more| is_proven(self.successes + more, self.failures, options));
                 match missing {
@@ -252,7 +256,7 @@ impl Standing {
                     None => format!("more than {FAR_AWAY} verified successes"),
                 }
             }
-            Mode::Auto => "nothing; one regression leads back to propose".into(),
+            Level::Auto => "nothing; one regression leads back to approve".into(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is earned by success, lost by harm, and never more than policy allows.
 
 use kubewise_core::action::{Direction, ExecutedActionRecord};
-use kubewise_core::autonomy::Trust;
+use kubewise_core::autonomy::{Level, Trust};
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{FieldChange, Mode, PlanStatus, Verdict};
 use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
@@ -63,7 +63,7 @@ fn trust_at(world: &World, now: Timestamp) -> Trust {
     items.remove(0)
 }
 
-fn level(letters: &str) -> Mode {
+fn level(letters: &str) -> Level {
     trust(&told(letters)).level
 }
 
@@ -86,25 +86,27 @@ fn an_action_acts_by_itself_only_after_it_has_proven_itself() {
 #[test]
 fn levels_rise_by_success_and_fall_by_one_regression() {
     for (letters, expected) in [
-        ("H", Mode::Propose),
-        ("HHHHHHHHHH", Mode::Auto),
-        ("W", Mode::Observe),
-        ("HW", Mode::Observe),
-        ("HB", Mode::Observe),
-        ("HS", Mode::Observe),
-        ("HHHHHHHHHHW", Mode::Propose),
-        ("HHHHHHHHHHWW", Mode::Observe),
+        ("H", Level::Approve),
+        ("HHHHHHHHHH", Level::Auto),
+        ("W", Level::Observe),
+        ("HW", Level::Propose),
+        ("HB", Level::Propose),
+        ("HS", Level::Propose),
+        ("HHHHHHHHHHW", Level::Approve),
+        ("HHHHHHHHHHWW", Level::Propose),
+        ("HHHHHHHHHHWWW", Level::Observe),
         // What did not help is no regression, but the rate must still be high enough.
-        ("I", Mode::Propose),
-        ("HHHHHHHHHHII", Mode::Propose),
-        ("IHHHHHHHHHHHHHHHH", Mode::Auto),
+        ("I", Level::Propose),
+        ("HI", Level::Approve),
+        ("HHHHHHHHHHII", Level::Approve),
+        ("IHHHHHHHHHHHHHHHH", Level::Auto),
         // Counting begins anew, with the regression.
-        ("HHHHHHHHHHWHHHHHHHHHH", Mode::Propose),
-        ("HHHHHHHHHHWHHHHHHHHHHHHHHH", Mode::Auto),
+        ("HHHHHHHHHHWHHHHHHHHHH", Level::Approve),
+        ("HHHHHHHHHHWHHHHHHHHHHHHHHH", Level::Auto),
         // Nothing was applied, or nothing is known yet.
-        ("HA", Mode::Propose),
-        ("R", Mode::Propose),
-        ("HHHHHHHHHR", Mode::Propose),
+        ("HA", Level::Approve),
+        ("R", Level::Propose),
+        ("HHHHHHHHHR", Level::Approve),
     ] {
         assert_eq!(level(letters), expected, "{letters}");
     }
@@ -114,7 +116,7 @@ fn levels_rise_by_success_and_fall_by_one_regression() {
 fn harm_counts_while_its_saga_still_runs() {
     let mut world = told("HHHHHHHHHH");
     did(&mut world, now(), |done| (done.verdict, done.outcome) = (Some(Verdict::Worse), None));
-    assert_eq!(trust(&world).level, Mode::Propose);
+    assert_eq!(trust(&world).level, Level::Approve);
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn what_fell_to_observe_is_proposed_again_after_its_rest() {
     assert_eq!(world.plan().status, PlanStatus::Observed);
     let trust = trust_at(&world, now());
     assert_eq!(trust.next, "proposed again from 2026-03-08T12:00:00Z on");
-    assert_eq!(trust_at(&world, Period::from_mins(7 * 24 * 60).after(now())).level, Mode::Propose);
+    assert_eq!(trust_at(&world, Period::from_mins(7 * 24 * 60).after(now())).level, Level::Propose);
     world.options.autonomy.rest = Period::ZERO;
     assert_eq!(world.plan().status, PlanStatus::Proposed);
 }
@@ -186,7 +188,7 @@ fn what_was_earned_never_goes_above_what_policy_allows() {
         let mut world = told("HHHHHHHHHHHHHHH");
         world.options.mode = mode;
         assert_eq!(world.plan().status, status);
-        assert_eq!((trust(&world).level, trust(&world).mode), (Mode::Auto, mode));
+        assert_eq!((trust(&world).level, trust(&world).mode), (Level::Auto, mode));
         world.options.mode = Mode::Auto;
         world.options.modes = [("shop".to_owned(), mode)].into();
         assert_eq!(world.plan().status, status);
@@ -223,10 +225,10 @@ fn without_the_key_the_mode_alone_decides() {
 #[test]
 fn it_is_told_what_comes_next() {
     for (letters, next) in [
-        ("I", "15 more verified successes"),
+        ("I", "one verified success of a plan that a person approved"),
         ("H", "9 more verified successes"),
         ("HHHHHHHHH", "one more verified success"),
-        ("HHHHHHHHHH", "nothing; one regression leads back to propose"),
+        ("HHHHHHHHHH", "nothing; one regression leads back to approve"),
         ("HHHHHHHHHHW", "15 more verified successes"),
     ] {
         assert_eq!(trust(&told(letters)).next, next, "{letters}");

@@ -1,6 +1,6 @@
 //! Autonomy is earned by what people approved and what came of it, kept over restarts, and lost by one regression.
 
-use kubewise_core::autonomy::AutonomyReport;
+use kubewise_core::autonomy::{AutonomyReport, Level};
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{Mode, PlanStatus};
@@ -27,7 +27,7 @@ fn report(scene: &mut Scene, run: &Run) -> AutonomyReport {
     report.unwrap()
 }
 
-fn level(scene: &mut Scene, run: &Run) -> Mode {
+fn level(scene: &mut Scene, run: &Run) -> Level {
     let items = report(scene, run).items;
     let [item] = items.try_into().unwrap();
     assert_eq!((&item.action[..], item.class.to_string().as_str()), ("RolloutUndo", "Deployment in shop"));
@@ -52,9 +52,9 @@ fn two_approved_successes_are_kept_over_a_restart_and_then_it_acts_by_itself() {
     scene.pass(Period::from_mins(5));
     assert_eq!(report(&mut scene, &run).items, [], "nothing was done, so nothing is known");
     approved(&mut scene, &run, OTHERS[0]);
-    assert_eq!(level(&mut scene, &run), Mode::Propose);
+    assert_eq!(level(&mut scene, &run), Level::Approve);
     approved(&mut scene, &run, OTHERS[1]);
-    assert_eq!(level(&mut scene, &run), Mode::Auto);
+    assert_eq!(level(&mut scene, &run), Level::Auto);
     assert!(scene.actions().iter().all(|done| done.outcome == Some(Outcome::Succeeded)));
 
     scene.simulation.kill();
@@ -65,7 +65,7 @@ fn two_approved_successes_are_kept_over_a_restart_and_then_it_acts_by_itself() {
     assert_eq!(scene.image(&cart()), "shop/cart:1", "nobody had to approve");
     let plan = scene.plans().into_iter().find(|plan| plan.workload == cart()).unwrap();
     assert_eq!((plan.status, plan.mode, plan.decided_by), (PlanStatus::Succeeded, Mode::Auto, None));
-    assert_eq!(level(&mut scene, &second), Mode::Auto);
+    assert_eq!(level(&mut scene, &second), Level::Auto);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn who_puts_a_repair_back_is_asked_the_next_time() {
     scene.release(&cart(), "2-crash");
     scene.pass(REST);
     assert_eq!(scene.image(&cart()), "shop/cart:1");
-    assert_eq!(level(&mut scene, &run), Mode::Propose, "somebody did not want what it had done");
+    assert_eq!(level(&mut scene, &run), Level::Approve, "somebody did not want what it had done");
     scene.release(&deployment(OTHERS[2]), "2-crash");
     scene.until_status(IncidentStatus::Proposed);
     assert_eq!(scene.image(&deployment(OTHERS[2])), format!("shop/{}:2-crash", OTHERS[2]));
@@ -106,5 +106,5 @@ fn what_was_earned_opens_nothing_that_the_mode_forbids() {
     scene.pass(REST);
     assert_eq!(scene.world.writes().len(), before, "no patch, no Event");
     let [item] = report(&mut scene, &second).items.try_into().unwrap();
-    assert_eq!((item.level, item.mode), (Mode::Auto, Mode::Observe));
+    assert_eq!((item.level, item.mode), (Level::Auto, Mode::Observe));
 }
