@@ -24,9 +24,9 @@ pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
     if pointer.contains('~') {
         return value.pointer(pointer);
     }
-    pointer.split('/').skip(1).try_fold(value, |value, part| match value {
-        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
-        other => other.get(part),
+    pointer.split('/').skip(1).try_fold(value, |value, part| match value.as_array() {
+        Some(items) => items.get(part.parse::<usize>().ok()?),
+        None => value.get(part),
     })
 }
 

@@ -72,7 +72,7 @@ fn readiness_lost() -> World {
 }
 
 /// Denies all that it selects; kubectl wrote it then.
-fn policy(selector: Value, created: &str, written: &str) -> Document {
+fn policy(selector: &Value, created: &str, written: &str) -> Document {
     Document(json!({
         "kind": "NetworkPolicy",
         "metadata": {
@@ -89,7 +89,7 @@ fn with_policy(world: World, policy: Document) -> World {
 
 #[test]
 fn a_policy_that_came_just_before_is_named_with_its_undo() {
-    let made = with_policy(readiness_lost(), policy(json!({}), "11:54:00", "11:54:00"));
+    let made = with_policy(readiness_lost(), policy(&json!({}), "11:54:00", "11:54:00"));
     assert_eq!(line(&made.decide()), "hand over by playbook network-policy");
     let plan = made.plan();
     let told = "NetworkPolicy shop/deny-all, which selects its pods, was made by kubectl 1m before the trouble began";
@@ -98,7 +98,7 @@ fn a_policy_that_came_just_before_is_named_with_its_undo() {
     assert!(plan.reasoning.contains(undo), "{}", plan.reasoning);
     assert!(plan.evidence.iter().any(|item| item.source == "policies" && item.text == told));
 
-    let changed = with_policy(readiness_lost(), policy(json!({}), "08:00:00", "11:54:50"));
+    let changed = with_policy(readiness_lost(), policy(&json!({}), "08:00:00", "11:54:50"));
     let told = changed.plan().reasoning;
     assert!(told.contains("was changed by kubectl 10s before the trouble began"), "{told}");
     assert!(told.contains("kubectl has to put back what it was before"), "{told}");
@@ -106,19 +106,19 @@ fn a_policy_that_came_just_before_is_named_with_its_undo() {
 
 #[test]
 fn a_policy_that_cannot_have_brought_the_trouble_is_not_named() {
-    let long_ago = policy(json!({}), "08:00:00", "11:20:00");
-    let afterwards = policy(json!({}), "11:56:00", "11:56:00");
-    let of_others = policy(json!({ "matchLabels": { "app": "pay" } }), "11:54:00", "11:54:00");
+    let long_ago = policy(&json!({}), "08:00:00", "11:20:00");
+    let afterwards = policy(&json!({}), "11:56:00", "11:56:00");
+    let of_others = policy(&json!({ "matchLabels": { "app": "pay" } }), "11:54:00", "11:54:00");
     let not_ours = json!([{ "key": "app", "operator": "NotIn", "values": ["cart"] }]);
-    let of_the_rest = policy(json!({ "matchExpressions": not_ours }), "11:54:00", "11:54:00");
-    let mut open = policy(json!({}), "11:54:00", "11:54:00");
+    let of_the_rest = policy(&json!({ "matchExpressions": not_ours }), "11:54:00", "11:54:00");
+    let mut open = policy(&json!({}), "11:54:00", "11:54:00");
     open.0["spec"]["ingress"] = json!([{}]);
     for innocent in [long_ago, afterwards, of_others, of_the_rest, open] {
         let world = with_policy(readiness_lost(), innocent);
         assert_eq!(line(&world.decide()), "hand over by playbook hand-over", "{:?}", world.evidence.policies);
     }
     // Nor for a trouble that no policy makes.
-    let killed = with_policy(out_of_memory(), policy(json!({}), "11:54:00", "11:54:00"));
+    let killed = with_policy(out_of_memory(), policy(&json!({}), "11:54:00", "11:54:00"));
     assert_eq!(line(&killed.decide()), "act SetResources as Approved");
 }
 
@@ -138,7 +138,7 @@ fn a_policy_that_cuts_off_what_the_workload_needs_is_named_too() {
             "metadata": { "name": "db-0", "namespace": "shop", "uid": "uid-db-0", "labels": labels },
         }));
         change_all_pods(world, |pods| pods.push(database));
-        world.evidence.policies = vec![policy(json!({ "matchLabels": labels }), "11:54:00", "11:54:00")];
+        world.evidence.policies = vec![policy(&json!({ "matchLabels": labels }), "11:54:00", "11:54:00")];
     });
     let told = world.plan().reasoning;
     assert!(told.contains("which selects the pods of Service db that it needs, was made"), "{told}");
@@ -146,9 +146,9 @@ fn a_policy_that_cuts_off_what_the_workload_needs_is_named_too() {
 
 #[test]
 fn a_change_of_policy_after_the_revision_keeps_that_from_being_blamed_and_pods_from_being_replaced() {
-    let undone = with_policy(crash_loop(), policy(json!({}), "11:49:00", "11:49:00"));
+    let undone = with_policy(crash_loop(), policy(&json!({}), "11:49:00", "11:49:00"));
     assert_eq!(line(&undone.decide()), "act RolloutUndo as Approved");
-    let later = with_policy(crash_loop(), policy(json!({}), "11:53:00", "11:53:00"));
+    let later = with_policy(crash_loop(), policy(&json!({}), "11:53:00", "11:53:00"));
     assert_eq!(line(&later.decide()), "hand over by playbook network-policy");
 
     let never_ready = json!({ "name": "app", "ready": false, "restartCount": 0, "state": { "running": {} } });
@@ -160,6 +160,6 @@ fn a_change_of_policy_after_the_revision_keeps_that_from_being_blamed_and_pods_f
         world.seen_healthy("cart-bad");
     });
     assert_eq!(line(&ordinal.decide()), "act EvictPod as Approved");
-    let cut_off = with_policy(ordinal, policy(json!({}), "11:53:00", "11:53:00"));
+    let cut_off = with_policy(ordinal, policy(&json!({}), "11:53:00", "11:53:00"));
     assert_eq!(line(&cut_off.decide()), "hand over by playbook network-policy");
 }
