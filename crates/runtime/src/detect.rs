@@ -13,8 +13,6 @@ use tokio::sync::mpsc;
 use crate::runtime::Shared;
 use crate::shutdown::Phase;
 
-/// The detector is told the time this often, so that what depends on time alone is noticed.
-const TICK: Period = Period::from_secs(1);
 /// Samples of workloads that were silent for this long are of no use to anybody.
 const FORGET_AFTER: Period = Period::from_mins(30);
 
@@ -26,7 +24,8 @@ pub(crate) struct Inputs {
 
 pub(crate) async fn run(shared: Arc<Shared>, mut detector: Detector, inputs: Inputs, phase: Phase) {
     let Inputs { mut watch, mut lessons } = inputs;
-    let mut next_tick = TICK.after(shared.clock.now());
+    let every = shared.options.tick;
+    let mut next_tick = every.after(shared.clock.now());
     let mut tick = shared.clock.sleep_until(next_tick);
     let mut busy = Duration::ZERO;
     let mut forgot_at = shared.clock.now();
@@ -63,13 +62,13 @@ pub(crate) async fn run(shared: Arc<Shared>, mut detector: Detector, inputs: Inp
                 shared.telemetry.detected(&stats);
                 shared.health.detected(stats, started);
                 shared.telemetry.queue("samples", shared.samples.len(), 0);
-                shared.telemetry.detect_busy(busy.as_secs_f64() / TICK.as_secs_f64());
+                shared.telemetry.detect_busy(busy.as_secs_f64() / every.as_secs_f64());
                 busy = Duration::ZERO;
                 if Period::between(forgot_at, started) > FORGET_AFTER {
                     shared.recent.forget_before(FORGET_AFTER.before(started));
                     forgot_at = started;
                 }
-                next_tick = TICK.after(next_tick).max(started);
+                next_tick = every.after(next_tick).max(started);
                 tick = shared.clock.sleep_until(next_tick);
             }
             Turn::End if phase.stop.is_cancelled() => break,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::breaker::BreakerOptions;
 use crate::guard::RetryOptions;
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     pub collect: CollectOptions,
@@ -18,6 +18,24 @@ pub struct Options {
     pub workers: WorkerOptions,
     pub resilience: ResilienceOptions,
     pub shutdown: ShutdownOptions,
+    /// The detector is told the time this often, so that what depends on time alone is noticed. Only a simulation of days
+    /// has it otherwise.
+    #[serde(skip)]
+    pub tick: Period,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            collect: CollectOptions::default(),
+            queues: QueueOptions::default(),
+            batches: BatchOptions::default(),
+            workers: WorkerOptions::default(),
+            resilience: ResilienceOptions::default(),
+            shutdown: ShutdownOptions::default(),
+            tick: Period::from_secs(1),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

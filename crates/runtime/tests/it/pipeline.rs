@@ -37,6 +37,7 @@ pub(crate) struct Scene {
     pub(crate) store: MemoryStore,
     pub(crate) policy: policy::Options,
     pub(crate) catalogue: Vec<MetricQuery>,
+    pub(crate) options: Options,
     /// Instead of the built-in playbooks.
     pub(crate) playbook: Option<String>,
     /// Writes plans, if there is one.
@@ -87,6 +88,7 @@ impl Scene {
             store: MemoryStore::default(),
             policy,
             catalogue: catalogue(),
+            options: Options::default(),
             playbook: None,
             author: None,
             asking: AuthorOptions::default(),
@@ -133,7 +135,7 @@ impl Scene {
         }
         let clock: Arc<dyn Clock> = Arc::new(self.world.clock());
         let telemetry = Telemetry::new();
-        let options = Options::default();
+        let options = self.options.clone();
         let guard = |name| Guard::new(name, &options.resilience, clock.clone(), telemetry.clone(), 1);
         let (to_prometheus, to_kubernetes, to_store) =
             (guard("prometheus"), guard("kubernetes"), guard("store"));
