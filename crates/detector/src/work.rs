@@ -33,6 +33,8 @@ const STILL_POINTS: u32 = 20;
 const STILL_TIMES: f64 = 4.0;
 /// From here on a series counts as stuck with others, which makes it their source's trouble.
 const STUCK: Period = Period::from_mins(8);
+/// Rises, and falls, of what lives. The start of a container that idles ever after shows fewer.
+const LIVED: u8 = 10;
 /// Rises without any fall that make a counter.
 const COUNTS: u8 = 100;
 
@@ -183,9 +185,9 @@ impl Work {
         self.is_still.then_some(Standstill { since: self.still_since, longest: self.longest })
     }
 
-    /// What never moved has nothing to stand still from.
+    /// What never moved, or only when it started, has nothing to stand still from.
     fn lived(&self) -> bool {
-        self.ups > 0 && self.downs > 0 || self.ups == COUNTS
+        self.ups >= LIVED && self.downs >= LIVED || self.ups == COUNTS
     }
 }
 

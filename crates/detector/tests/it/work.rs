@@ -264,6 +264,11 @@ fn missing_samples_and_what_never_moved_are_no_standstill() {
     let mut stage = Stage::new(1);
     stage.stand(PAST, 0.2);
     stage.scene.nothing_noticed();
+    // It started, and idles ever after.
+    let mut stage = Stage::new(1);
+    stage.live(10, |_| 0.01);
+    stage.stand(PAST, 0.0);
+    stage.scene.nothing_noticed();
 }
 
 #[test]
