@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::action::restore_service::astray_of;
 use crate::evidence::Evidence;
+use crate::network::{Suspect, suspect};
 use crate::policy::{Options, made_by_us};
 use crate::revision::{Revisions, is_ready, template_of};
 use deletion::DeletionFacts;
@@ -37,8 +38,7 @@ const BLAME_WITHIN_SECONDS: i64 = 30 * 60;
 const TOGETHER: Period = Period::from_mins(1);
 
 /// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `probe`, `memory`, `throttling`,
-/// `replicas`, `ordinal`, `autoscaler`, `service`, `node`, `job`, `deletion`,
-/// `network`.
+/// `replicas`, `ordinal`, `autoscaler`, `service`, `node`, `job`, `deletion`, `network`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
@@ -179,6 +179,7 @@ impl Facts {
     pub(crate) fn of(evidence: &Evidence, options: &Options, now: Timestamp) -> Self {
         let revisions = Revisions::of(evidence);
         let pods: Vec<_> = evidence.pod_states().collect();
+        let suspect = suspect(evidence);
         let crash = crash(evidence, &pods);
         Facts {
             incident: IncidentFacts {
@@ -190,7 +191,7 @@ impl Facts {
             },
             workload: workload(evidence),
             memory: memory::of(evidence, &pods, options, &crash.container, &revisions),
-            revision: revision(evidence, &revisions, now),
+            revision: revision(evidence, &revisions, suspect.as_ref(), now),
             replicas: ReplicaFacts { last_non_zero: last_non_zero(evidence) },
             ordinal: ordinal(evidence),
             autoscaler: autoscaler(evidence),
@@ -198,7 +199,7 @@ impl Facts {
             node: NodeFacts::of(evidence, now),
             job: JobFacts::of(evidence),
             deletion: DeletionFacts::of(evidence),
-            network: NetworkFacts::of(evidence),
+            network: NetworkFacts::of(suspect.as_ref()),
             probe: ProbeFacts::of(evidence, &crash.container),
             throttling: ThrottlingFacts::of(evidence),
             crash,
@@ -352,7 +353,12 @@ fn workload(evidence: &Evidence) -> WorkloadFacts {
     }
 }
 
-fn revision(evidence: &Evidence, revisions: &Revisions, now: Timestamp) -> RevisionFacts {
+fn revision(
+    evidence: &Evidence,
+    revisions: &Revisions,
+    suspect: Option<&Suspect>,
+    now: Timestamp,
+) -> RevisionFacts {
     let current = revisions.current();
     let healthy = revisions.last_healthy();
     RevisionFacts {
@@ -361,7 +367,7 @@ fn revision(evidence: &Evidence, revisions: &Revisions, now: Timestamp) -> Revis
         count: revisions.count(),
         last_healthy: healthy.map(|revision| revision.name.clone()).unwrap_or_default(),
         has_last_healthy: healthy.is_some(),
-        to_blame: to_blame(evidence, revisions),
+        to_blame: to_blame(evidence, revisions, suspect),
         ours: made_by_us(evidence, revisions).is_some(),
     }
 }
@@ -369,7 +375,7 @@ fn revision(evidence: &Evidence, revisions: &Revisions, now: Timestamp) -> Revis
 /// Whether the current revision brought the trouble: its pods are the ones in trouble, the trouble is younger
 /// than the revision, and it came soon, or the revision never was healthy at all; and nothing else was changed since that
 /// may have brought it.
-fn to_blame(evidence: &Evidence, revisions: &Revisions) -> bool {
+fn to_blame(evidence: &Evidence, revisions: &Revisions, suspect: Option<&Suspect>) -> bool {
     let Some(current) = revisions.current() else { return false };
     let Some(began) = current.began else { return false };
     let since = evidence.trouble_since();
@@ -391,9 +397,8 @@ fn to_blame(evidence: &Evidence, revisions: &Revisions) -> bool {
     } else {
         stuck || only_its_pods_are_unready(evidence, &current.label)
     };
-    let changed_since =
-        || crate::network::suspect(evidence).is_some_and(|suspect| suspect.since > TOGETHER.after(began));
-    began <= since && in_its_pods && (soon || stuck || !current.was_recorded()) && !changed_since()
+    let changed_since = suspect.is_some_and(|suspect| suspect.since > TOGETHER.after(began));
+    began <= since && in_its_pods && (soon || stuck || !current.was_recorded()) && !changed_since
 }
 
 /// Only Deployments have a deadline for their rollout; of others, unready pods tell.

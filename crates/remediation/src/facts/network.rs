@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 
-use crate::evidence::Evidence;
-use crate::network;
+use crate::network::Suspect;
 
 /// It was made or changed shortly before, and selects the workload's pods or those of what it needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -17,12 +16,12 @@ pub(crate) struct NetworkFacts {
 }
 
 impl NetworkFacts {
-    pub(super) fn of(evidence: &Evidence) -> Self {
-        let suspect = network::suspect(evidence).map(|suspect| NetworkFacts {
+    pub(super) fn of(suspect: Option<&Suspect>) -> Self {
+        let told = suspect.map(|suspect| NetworkFacts {
             policy: suspect.policy.name.to_string(),
             told: suspect.to_string(),
             undo: suspect.undo(),
         });
-        suspect.unwrap_or_default()
+        told.unwrap_or_default()
     }
 }
