@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::cordon_node::{self, CordonNode};
 use super::evict_pod::eviction;
 use super::{Lower, Premise, Risk, Unmet};
+use crate::evidence::all_pods::is_alive;
 
 /// Empty the node: cordon it, then evict its pods one at a time. Pods of DaemonSets stay. Not where a pod would be lost for
 /// good, with its controller missing or its data on the node.
@@ -54,11 +55,10 @@ impl Lower for DrainNode {
 
 /// Pods that are over, on their way out, or tied to the node stay where they are.
 fn has_to_go(pod: &Document) -> bool {
-    let over = matches!(pod.text("/status/phase"), Some("Succeeded" | "Failed"));
     let tied = pod.owners().into_iter().any(|owner| owner.controller && owner.object.kind == Kind::DaemonSet)
         || pod.annotation("kubernetes.io/config.mirror").is_some();
     let leaving = pod.text("/metadata/deletionTimestamp").is_some();
-    !over && !tied && !leaving
+    is_alive(pod) && !tied && !leaving
 }
 
 fn comes_back(pod: &Document) -> Result<(), Unmet> {

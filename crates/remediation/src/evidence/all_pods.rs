@@ -57,7 +57,7 @@ impl AllPods {
     }
 }
 
-fn add(sum: &mut Room, weight: Room) {
+pub(crate) fn add(sum: &mut Room, weight: Room) {
     sum.iter_mut().zip(weight).for_each(|(sum, weight)| *sum += weight);
 }
 

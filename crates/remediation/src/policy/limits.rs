@@ -74,7 +74,7 @@ fn resized(case: &Case<'_>) -> impl Iterator<Item = Growth> {
             replicas_before: 1,
             replicas_after: 1,
             surge: 0,
-            in_place: Some(pod.clone()),
+            in_place: Some(pod.text("/spec/nodeName").unwrap_or_default().into()),
         })
     })
 }
@@ -88,8 +88,8 @@ pub(super) struct Growth {
     pub(super) replicas_after: u32,
     /// Pods that are made before old ones go.
     pub(super) surge: u32,
-    /// The pod that is meant, if it stays where it runs.
-    in_place: Option<Document>,
+    /// The node that the pod stays on, if it stays where it runs.
+    in_place: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -355,7 +355,7 @@ fn more(growth: &Growth, before: [f64; 2], after: [f64; 2]) -> [f64; 2] {
 
 fn node_room(case: &Case<'_>, growth: &Growth) -> Finding {
     match &growth.in_place {
-        Some(pod) => room::in_place(case, pod, growth),
+        Some(node) => room::in_place(case, node, growth),
         None => room::room(case, growth),
     }
 }

@@ -5,6 +5,7 @@ use kubewise_core::guard::Guard;
 use kubewise_core::{Kind, ObjectRef};
 use serde_json::Value;
 
+use super::scale::REPLICAS;
 use super::{ALLOW_HELM_ANNOTATION, Case, Finding, never};
 use crate::field::tokens;
 
@@ -15,7 +16,6 @@ const RECONCILERS: [&str; 8] =
 const LIKE_A_RECONCILER: [&str; 4] = ["operator", "controller", "reconcile", "terraform"];
 /// People's tools, clients, ourselves, and the controllers that write status and scale for others.
 const CLIENTS: [&str; 4] = ["kubectl", "kubewise", "kube-controller-manager", "kube-scheduler"];
-const REPLICAS: &str = "/spec/replicas";
 
 /// A field that is to be written.
 struct Field<'a> {

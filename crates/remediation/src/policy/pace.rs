@@ -9,6 +9,7 @@ use kubewise_core::state::StateDetail;
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use super::{Case, Finding, never, not_before};
+use crate::evidence::all_pods::is_alive;
 use crate::revision::is_ready;
 
 /// How soon a state of the cluster that forbids something now is looked at again.
@@ -121,9 +122,8 @@ fn unready_sibling(case: &Case<'_>, evicted: &Document) -> Option<ObjectRef> {
         |pod: &Document| pod.owners().into_iter().find(|owner| owner.controller).map(|owner| owner.uid);
     let own = controller(evicted).filter(|_| is_ready(evicted) && case.object.kind == Kind::Node)?;
     let waits = |pod: &Document| {
-        let over = matches!(pod.text("/status/phase"), Some("Succeeded" | "Failed"));
         let leaving = pod.text("/metadata/deletionTimestamp").is_some();
-        controller(pod).as_ref() == Some(&own) && !over && (leaving || !is_ready(pod))
+        controller(pod).as_ref() == Some(&own) && is_alive(pod) && (leaving || !is_ready(pod))
     };
     case.evidence.every_pod().find(|pod| waits(pod))?.object().ok()
 }

@@ -12,10 +12,11 @@ use serde_json::Value;
 use super::limits::Growth;
 use super::{Case, Finding, never};
 use crate::action::TEMPLATE;
-use crate::evidence::all_pods::{Room, is_alive, set_aside};
+use crate::evidence::all_pods::{Room, add, is_alive, set_aside};
 
 /// The kubelet's default, where a node does not tell.
 const DEFAULT_MAX_PODS: f64 = 110.0;
+
 pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     let Some(all_pods) = &case.evidence.all_pods else {
         return never("the room on the nodes is not known: not all pods could be listed");
@@ -55,7 +56,7 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
             let node = pod.text("/spec/nodeName").unwrap_or_default();
             let mut there = nodes.get_mut(node);
             if let Some(free) = &mut there {
-                give_back(free, set_aside(pod));
+                add(free, set_aside(pod));
             }
             // A DaemonSet's pod stays on its node; any other pod may move.
             let fits_again = match there.filter(|_| in_place) {
@@ -85,14 +86,13 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
 }
 
 /// Whether the node that a pod runs on has room for what it would ask for more.
-pub(super) fn in_place(case: &Case<'_>, pod: &Document, growth: &Growth) -> Finding {
-    let name = pod.text("/spec/nodeName").unwrap_or_default();
+pub(super) fn in_place(case: &Case<'_>, name: &str, growth: &Growth) -> Finding {
     let node = case.evidence.nodes.iter().filter_map(capacity).find(|(node, _)| *node == name);
     let (Some(all_pods), Some((_, mut free))) = (&case.evidence.all_pods, node) else {
         return never("the room on the pod's node is not known");
     };
     take(&mut free, all_pods.taken(name));
-    give_back(&mut free, weight(growth.before.requests()));
+    add(&mut free, weight(growth.before.requests()));
     if !fits(&free, weight(growth.after.requests())) {
         return never(format!("node {name} has no room for what the pod would ask for more"));
     }
@@ -105,10 +105,6 @@ fn weight([memory, cpu]: [f64; 2]) -> Room {
 
 fn take(free: &mut Room, weight: Room) {
     free.iter_mut().zip(weight).for_each(|(free, weight)| *free -= weight);
-}
-
-fn give_back(free: &mut Room, weight: Room) {
-    free.iter_mut().zip(weight).for_each(|(free, weight)| *free += weight);
 }
 
 /// What is not asked for needs no room, even on a node that is overcommitted.

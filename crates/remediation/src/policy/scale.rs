@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Case, Finding, never};
 
-const REPLICAS: &str = "/spec/replicas";
+pub(super) const REPLICAS: &str = "/spec/replicas";
 /// How many times as many replicas, or as much storage.
 const MOST_AT_ONCE: u32 = 2;
 
