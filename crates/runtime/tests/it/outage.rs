@@ -1,7 +1,6 @@
 //! What the pipeline rests on goes away for a while: nothing is lost, nothing is done in the dark, and nothing is
 //! called healthy.
 
-use kubewise_core::Period;
 use kubewise_core::action::ActionStatus;
 use kubewise_core::anomaly::Reason;
 use kubewise_core::health::{BreakerState, HealthStatus};
@@ -9,6 +8,7 @@ use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::JournalBody;
 use kubewise_core::plan::Mode;
 use kubewise_core::port::Introspection;
+use kubewise_core::{Kind, Period};
 use kubewise_sim::{Change, Gap, PerformFault};
 
 use crate::pipeline::{Scene, cart};
@@ -28,6 +28,23 @@ fn without_telemetry_after_the_act_nothing_is_called_repaired() {
         scene.pass(Period::from_mins(10));
         scene.assert_repaired(&format!("{gap:?}"));
     }
+}
+
+/// NetworkPolicies are evidence that a plan can do without; who owns the replicas it must know.
+#[test]
+fn what_may_not_be_listed_is_done_without_or_nothing_is_planned() {
+    let (mut scene, run) = Scene::crashing(Mode::Auto);
+    run.weather(|weather| weather.forbidden = Some(Kind::NetworkPolicy));
+    scene.until_status(IncidentStatus::Repaired);
+    scene.assert_repaired("without policies");
+
+    let (mut scene, run) = Scene::crashing(Mode::Auto);
+    run.weather(|weather| weather.forbidden = Some(Kind::VerticalPodAutoscaler));
+    scene.pass(Period::from_mins(5));
+    assert_eq!((scene.incident().status, scene.plans().len()), (IncidentStatus::Open, 0));
+    assert!(scene.changes().is_empty());
+    run.weather(|weather| weather.forbidden = None);
+    scene.until_status(IncidentStatus::Repaired);
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl Scene {
             clock: clock.clone(),
             metrics: Arc::new(GuardedMetrics(process.clone(), to_prometheus.clone())),
             events: process.clone(),
-            reader: Arc::new(GuardedCluster(process.clone(), to_kubernetes.clone())),
+            reader: Arc::new(GuardedCluster(weathered.clone(), to_kubernetes.clone())),
             actor: Arc::new(GuardedCluster(weathered.clone(), to_kubernetes.clone())),
             store: Arc::new(GuardedStore(weathered.clone(), to_store.clone())),
             journal: Arc::new(GuardedJournal(weathered.clone(), to_store.clone())),

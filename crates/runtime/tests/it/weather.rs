@@ -4,12 +4,13 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use kubewise_core::document::Document;
 use kubewise_core::id::SagaId;
 use kubewise_core::journal::JournalEntry;
-use kubewise_core::port::{Clock, ClusterActor, Journal, RecordStore};
+use kubewise_core::port::{Clock, ClusterActor, ClusterReader, Journal, RecordStore};
 use kubewise_core::record::{Page, Record, RecordKind, RecordQuery};
 use kubewise_core::request::{ClusterRequest, Performed};
-use kubewise_core::{Failure, Timestamp};
+use kubewise_core::{Failure, Kind, ObjectRef, Rejection, Timestamp};
 use kubewise_sim::{Process, VirtualClock};
 
 type Deed = Box<dyn FnOnce() + Send>;
@@ -19,6 +20,8 @@ type Deed = Box<dyn FnOnce() + Send>;
 pub(crate) struct Weather {
     pub(crate) store_down: bool,
     pub(crate) journal_down: bool,
+    /// Objects of this kind may not be listed.
+    pub(crate) forbidden: Option<Kind>,
     /// The API server answers dry runs with 500.
     pub(crate) dry_runs_fail: bool,
     /// Requests that are sent wait on the wire until then.
@@ -67,6 +70,29 @@ impl ClusterActor for Weathered {
             self.clock.sleep_until(until).await;
         }
         self.process.perform(request, dry_run).await
+    }
+}
+
+#[async_trait]
+impl ClusterReader for Weathered {
+    async fn get(&self, object: &ObjectRef) -> Result<Option<Document>, Failure> {
+        ClusterReader::get(self.process.as_ref(), object).await
+    }
+
+    async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Document>, Failure> {
+        if self.weather.lock().unwrap().forbidden.as_ref() == Some(kind) {
+            let message = format!("cannot list {kind}");
+            return Err(Failure::Rejected { reason: Rejection::Forbidden, message });
+        }
+        self.process.list(kind, namespace).await
+    }
+
+    async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
+        self.process.logs(pod, container, previous).await
+    }
+
+    async fn last_changed(&self, settings: &ObjectRef) -> Result<Option<Timestamp>, Failure> {
+        self.process.last_changed(settings).await
     }
 }
 
