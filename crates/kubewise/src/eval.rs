@@ -196,7 +196,9 @@ fn day(group: &Group, scored: &[Scored]) -> Option<Judged> {
     let mut judged = Judged { name: String::new(), scores: Vec::new(), labels: Vec::new() };
     for (recording, scored) in group.recordings.iter().zip(scored) {
         let pod = pod_name(recording);
-        judged.name = recording.path.parent().map(|day| day.display().to_string()).unwrap_or_default();
+        // Below the folder, or the folder itself.
+        let day = recording.path.parent().filter(|day| !day.as_os_str().is_empty());
+        judged.name = day.map_or_else(|| ".".into(), |day| day.display().to_string());
         for (time, score) in recording.times.iter().zip(&scored.scores).filter(|(time, _)| **time <= end) {
             judged.scores.push(*score);
             let shows = |fault: &layout::Fault| fault.pod == pod && during(*time, fault.time);
