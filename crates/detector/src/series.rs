@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use kubewise_core::ObjectRef;
 use kubewise_core::metric::{MetricType, NormalizedMetric};
 use kubewise_core::unit::Unit;
+use kubewise_core::{ObjectRef, Period};
 use kubewise_learn::hysteresis::{Hysteresis, Zone};
 use kubewise_learn::scorer::{self, Verdict};
 
@@ -24,6 +24,9 @@ const RARE: f64 = 3e-3;
 /// What recurs is no news, but what lasts this many points is more than a recurrence, if it began this rare.
 const LASTING: u8 = 12;
 const HINT: f64 = 1e-3;
+/// The rarest point may come so long before a rise matters: a rate over five minutes, as the catalogue asks for, shows
+/// a step little by little, and what rises so is soon the like of the point before.
+const RUN_UP: Period = Period::from_mins(6);
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SeriesKey {
@@ -55,12 +58,29 @@ impl SeriesKey {
     }
 }
 
+/// The rarest point of a rise.
+#[derive(Clone, Debug)]
+pub(crate) struct Rarest {
+    pub(crate) verdict: Verdict,
+    time: Timestamp,
+}
+
+/// Where a point lies from what is expected.
+pub(crate) struct Shift {
+    pub(crate) time: Timestamp,
+    pub(crate) is_judged: bool,
+    /// On the side that is trouble, by whatever amount.
+    pub(crate) is_worse: bool,
+    /// By an amount that matters.
+    pub(crate) leaves: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     pub(crate) model: scorer::Series,
     pub(crate) hysteresis: Hysteresis,
-    /// The rarest point of what may become, or is, a deviation.
-    pub(crate) rarest: Option<Box<Verdict>>,
+    /// Of what may become, or is, a deviation.
+    pub(crate) rarest: Option<Box<Rarest>>,
     /// For so many points to come the latest news may become a deviation.
     pub(crate) fresh: u8,
     /// Points in a row that matter.
@@ -90,20 +110,21 @@ impl Series {
     }
 
     /// Where a point lies: over if it is part of what is news, and lasts; under if it does not matter.
-    pub(crate) fn zone(
-        &mut self,
-        verdict: &Verdict,
-        leaves: bool,
-        judged: bool,
-        threshold: f64,
-        window: u8,
-    ) -> Zone {
-        let matters = leaves && judged;
+    pub(crate) fn zone(&mut self, verdict: &Verdict, shift: &Shift, threshold: f64, window: u8) -> Zone {
+        let Shift { time, is_judged, is_worse, leaves } = *shift;
+        let matters = leaves && is_judged;
         self.run = if matters { self.run.saturating_add(1) } else { 0 };
         let news = matters && verdict.score >= threshold;
         self.fresh = if news { window } else { self.fresh.saturating_sub(1) };
-        if matters && verdict.p <= RARE && self.rarest.as_ref().is_none_or(|one| verdict.p < one.p) {
-            self.rarest = Some(Box::new(*verdict));
+        if self.fresh == 0 && self.run == 0 && !self.hysteresis.is_on() {
+            self.rarest.take_if(|one| RUN_UP.after(one.time) < time);
+        }
+        if is_worse
+            && is_judged
+            && verdict.p <= RARE
+            && self.rarest.as_ref().is_none_or(|one| verdict.p < one.verdict.p)
+        {
+            self.rarest = Some(Box::new(Rarest { verdict: *verdict, time }));
         }
         let counts = self.lasts() || self.fresh > 0 && verdict.p <= RARE;
         match (matters, self.hysteresis.is_on()) {
@@ -124,7 +145,7 @@ impl Series {
     }
 
     fn lasts(&self) -> bool {
-        self.run >= LASTING && self.rarest.as_ref().is_some_and(|one| one.p <= HINT)
+        self.run >= LASTING && self.rarest.as_ref().is_some_and(|one| one.verdict.p <= HINT)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::models::{HELD_FOR, Models, OUTGROWN, Opinion, Sight};
 use crate::off::{ByWorkload, Off, Still};
 use crate::options::DeviationOptions;
 use crate::samples::CLOCK_SKEW;
-use crate::series::{Series, SeriesKey, floor, least_rise};
+use crate::series::{Series, SeriesKey, Shift, floor, least_rise};
 use crate::symptom::Symptom;
 use crate::work::{Point, Shown, Work};
 
@@ -157,7 +157,8 @@ impl SeriesBook {
         let matters = least_rise(sample.unit, verdict.expected);
         let size = if is_fall { verdict.expected - sample.value } else { sample.value - verdict.expected };
         let leaves = if is_fall { shown.falls } else { !shown.is_counter && size >= matters * youth };
-        let zone = series.zone(&verdict, leaves, judged, threshold, self.options.window as u8);
+        let shift = Shift { time: sample.time, is_judged: judged, is_worse: size > 0.0, leaves };
+        let zone = series.zone(&verdict, &shift, threshold, self.options.window as u8);
         let was_on = series.hysteresis.is_on();
         let turn = series.hysteresis.push(zone, switch);
         let sight = Sight {
@@ -172,9 +173,6 @@ impl SeriesBook {
         let row = judged.then(|| self.models.look(&sample.metric_type, &sight, learns)).flatten();
         let stands = Self::stand(&mut self.still, &shown, sample, key, verdict.expected, points);
         if !series.hysteresis.is_on() {
-            if series.fresh == 0 && series.run == 0 {
-                series.rarest = None;
-            }
             return turn == Some(Turn::Off) && self.back(key) || stands || begun;
         }
         let (since, row, first_size) =
@@ -185,7 +183,7 @@ impl SeriesBook {
             since,
             value: sample.value,
             unit: sample.unit,
-            news: series.rarest.as_deref().copied().unwrap_or(verdict),
+            news: series.rarest.as_deref().map_or(verdict, |one| one.verdict),
             threshold,
             row,
             size: first_size,

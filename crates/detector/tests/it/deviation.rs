@@ -57,6 +57,28 @@ fn a_level_that_is_left_is_told_and_resolves_when_it_is_back() {
     assert_eq!((scene.reasons(), scene.quiet()), (vec![], 1));
 }
 
+/// The catalogue asks for rates over five minutes: they show a step in as many minutes, the more finely the oftener it is
+/// asked.
+#[test]
+fn a_step_that_a_rate_shows_little_by_little_is_told() {
+    for every in [5, 10, 30] {
+        let mut scene = Scene::new();
+        scene.apply(workload("cart", 1, 1));
+        let mut throttled = |share: f64| {
+            scene.now += SignedDuration::from_secs(every);
+            scene.sample(sample("cart-r1-0", MetricType::CpuThrottling, Unit::Ratio, share));
+            scene.said.extend(scene.detector.tick(scene.now));
+            scene.reasons()
+        };
+        for _ in 0..1000 {
+            throttled(0.0);
+        }
+        let rise = |point: i64| (0.9 * (point * every) as f64 / 300.0).min(0.9);
+        let told = (1..=600 / every).find(|point| throttled(rise(*point)) == ["Deviation"]);
+        assert!(told.is_some(), "asked every {every} s, it was not told within ten minutes");
+    }
+}
+
 #[test]
 fn a_new_pod_takes_over_what_its_siblings_learnt() {
     let (mut scene, mut noise) = (Scene::new(), Noise(8));
