@@ -1,5 +1,6 @@
 //! How much: replicas, storage, requests and limits.
 
+use kubewise_core::Period;
 use kubewise_core::guard::proof::{Breach, Scenario};
 use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::request::PatchOperation;
@@ -58,9 +59,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: |guards| resources(guards, &json!({ "memoryLimit": "16Mi", "memoryRequest": "16Mi" }), |_| ()),
     },
     Scenario {
+        guard: Guard::AboveUse,
+        fault: "a playbook resizes a running pod below what it uses",
+        play: |guards| in_place(guards, &json!({ "memoryLimit": "16Mi", "memoryRequest": "16Mi" }), |_| ()),
+    },
+    Scenario {
         guard: Guard::BelowCap,
         fault: "a playbook raises a limit above the cap",
         play: |guards| resources(guards, &json!({ "memoryLimit": "1025Mi" }), |_| ()),
+    },
+    Scenario {
+        guard: Guard::BelowCap,
+        fault: "a playbook resizes a running pod above the cap",
+        play: |guards| in_place(guards, &json!({ "memoryLimit": "1025Mi" }), |_| ()),
     },
     Scenario {
         guard: Guard::LimitRanges,
@@ -91,6 +102,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             })
         },
     },
+    Scenario {
+        guard: Guard::NodeRoom,
+        fault: "a playbook resizes a running pod beyond what its node has to spare",
+        play: |guards| {
+            in_place(guards, &json!({ "memoryRequest": "480Mi", "memoryLimit": "480Mi" }), |stage| {
+                stage.scene.world.add(Workload::deployment("shop", "large").memory("31Gi", "31Gi"));
+            })
+        },
+    },
 ];
 
 /// A playbook sets these resources of the cart, which crashes.
@@ -98,6 +118,19 @@ fn resources(guards: Guards, amounts: &Value, prepare: fn(&Stage)) -> Result<(),
     let mut parameters = amounts.clone();
     parameters["container"] = json!("app");
     doing(guards, "SetResources", &parameters, prepare)
+}
+
+/// A playbook gives these resources to a running pod of the cart, which crashes.
+pub(super) fn in_place(guards: Guards, amounts: &Value, prepare: fn(&Stage)) -> Result<(), Breach> {
+    let mut stage = Stage::new(guards);
+    prepare(&stage);
+    stage.scene.pass(Period::from_secs(5));
+    let mut parameters = amounts.clone();
+    parameters["container"] = json!("app");
+    parameters["pod"] = json!(stage.scene.world.pods_of(&cart())[0].text("/metadata/name"));
+    let mut stage = stage.playbook("ResizePod", &parameters);
+    stage.crash();
+    stage.untouched()
 }
 
 /// A workload crashes, and a playbook scales it.

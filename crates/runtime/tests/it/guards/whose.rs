@@ -6,6 +6,7 @@ use kubewise_core::request::PatchOperation;
 use kubewise_sim::{Change, Workload};
 use serde_json::{Value, json};
 
+use super::amounts::in_place;
 use super::{A_WHILE, IMAGE, Stage, doing};
 use crate::pipeline::{OTHERS, cart, deployment};
 
@@ -64,6 +65,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         fault: "a playbook sets the memory of what a VerticalPodAutoscaler sizes",
         play: |guards| {
             doing(guards, "SetResources", &more_memory(), |stage| {
+                let target = json!({ "kind": "Deployment", "name": "cart" });
+                stage.add("VerticalPodAutoscaler", &json!({ "targetRef": target }));
+            })
+        },
+    },
+    Scenario {
+        guard: Guard::OwnedByVerticalAutoscaler,
+        fault: "a playbook resizes a running pod of what a VerticalPodAutoscaler sizes",
+        play: |guards| {
+            in_place(guards, &json!({ "memoryLimit": "384Mi" }), |stage| {
                 let target = json!({ "kind": "Deployment", "name": "cart" });
                 stage.add("VerticalPodAutoscaler", &json!({ "targetRef": target }));
             })
