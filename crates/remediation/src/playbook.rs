@@ -43,6 +43,7 @@ use crate::action::ActionType;
 const BUILTIN: &[(&str, &str)] = &[
     ("oom-limit-too-low.yaml", include_str!("../playbooks/oom-limit-too-low.yaml")),
     ("oom-leak.yaml", include_str!("../playbooks/oom-leak.yaml")),
+    ("memory-leak.yaml", include_str!("../playbooks/memory-leak.yaml")),
     ("image-pull-after-revision.yaml", include_str!("../playbooks/image-pull-after-revision.yaml")),
     ("config-error-after-revision.yaml", include_str!("../playbooks/config-error-after-revision.yaml")),
     ("network-policy.yaml", include_str!("../playbooks/network-policy.yaml")),

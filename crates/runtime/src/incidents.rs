@@ -155,6 +155,10 @@ impl Incidents {
     fn anomaly(&self, mut anomaly: AnomalyRecord) {
         let mut entries = self.lock();
         if let Some(entry) = anomaly.incident.as_ref().and_then(|id| entries.get_mut(id)) {
+            if entry.reconsider(&anomaly) {
+                self.save(entry);
+                self.to_plan.notify_one();
+            }
             if let Some(known) = entry.anomalies.get(&anomaly.id) {
                 anomaly.plan.clone_from(&known.plan);
                 anomaly.remediation_status = known.remediation_status;
@@ -162,10 +166,6 @@ impl Incidents {
                 anomaly.actions.clone_from(&known.actions);
             } else {
                 self.telemetry.anomaly(anomaly.reason);
-                if entry.reconsider(&anomaly) {
-                    self.save(entry);
-                    self.to_plan.notify_one();
-                }
             }
             entry.anomalies.insert(anomaly.id.clone(), anomaly.clone());
             let root = &entry.incident.workload;
@@ -175,7 +175,7 @@ impl Incidents {
                 .filter(|one| one.status == AnomalyStatus::Firing && one.workload == *root);
             let leading: Vec<AnomalyRecord> = leading.cloned().collect();
             if let Some(leading) = kubewise_detector::leading(&leading)
-                && entry.incident.reason != leading.reason
+                && (entry.incident.reason != leading.reason || entry.incident.severity < leading.severity)
             {
                 entry.incident.reason = leading.reason;
                 entry.incident.severity = leading.severity;

@@ -35,9 +35,10 @@ pub(super) fn of(
     let killed = containers()
         .find(|container| container.terminated.as_ref().is_some_and(|ended| &*ended.reason == "OOMKilled"))
         .or_else(|| containers().find(|container| &*container.name == crashed));
-    let Some(container) = killed else {
+    let named = evidence.firing().find_map(|anomaly| anomaly.container.clone());
+    let is_named = |container: &&ContainerState| named.as_deref() == Some(&*container.name);
+    let Some(container) = killed.or_else(|| containers().find(is_named)) else {
         // Its pod is gone; the anomaly still names it.
-        let named = evidence.firing().find_map(|anomaly| anomaly.container.clone());
         return MemoryFacts {
             container: named.unwrap_or_else(|| "unknown".into()),
             ..MemoryFacts::default()

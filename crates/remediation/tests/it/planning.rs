@@ -1,6 +1,6 @@
 //! Each playbook, on a case that it is for and on cases that it is not for.
 
-use kubewise_core::anomaly::Reason;
+use kubewise_core::anomaly::{Reason, Severity};
 use kubewise_core::metric::MetricType;
 use kubewise_core::plan::{Mode, Operation};
 use kubewise_core::{Kind, ObjectRef};
@@ -162,6 +162,30 @@ fn a_leak_is_handed_over() {
     check(&leak, "hand over by playbook oom-leak");
     // Nothing was measured: nobody knows whether it leaks.
     check(&with(out_of_memory(), late), "hand over by playbook oom-leak");
+}
+
+/// It is told in time for a person; the restart, which only puts off the end, waits until that is near.
+#[test]
+fn a_leak_that_has_not_killed_yet_is_handed_over_and_restarted_shortly_before_its_end() {
+    let leaking = |severity: Severity| {
+        with(out_of_memory(), |world| {
+            let mut grows = anomaly(Reason::Exhaustion, "11:55:00");
+            grows.container = Some("app".into());
+            world.evidence.anomalies = vec![grows];
+            world.evidence.incident.reason = Reason::Exhaustion;
+            world.evidence.incident.severity = severity;
+            for pod in &mut world.evidence.pods {
+                pod.0["status"]["containerStatuses"] = json!([running()]);
+            }
+            let growth: Vec<f64> = (0..40).map(|i| (60.0 + 1.5 * f64::from(i)) * MEBI).collect();
+            world.samples(&MetricType::MemoryWorkingSet, &growth);
+        })
+    };
+    check(&leaking(Severity::Warning), "hand over by playbook memory-leak");
+    check(&leaking(Severity::Critical), "act RolloutRestart as Approved");
+    // What fills up is no leak of the container: a claim, a quota.
+    let other = with(leaking(Severity::Critical), |world| world.evidence.samples.clear());
+    check(&other, "hand over by playbook hand-over");
 }
 
 #[test]

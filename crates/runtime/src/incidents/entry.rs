@@ -57,12 +57,13 @@ impl Entry {
         self.remediate(remediation, Some(result));
     }
 
-    /// What was handed over for want of a repair is planned anew once the workload shows another kind of trouble: a pod
-    /// without a node tells little, a rollout that is stuck for it can be undone. What a person decided, or a repair did
-    /// not cure, stays handed over.
+    /// What was handed over for want of a repair is planned anew once the workload shows another kind of trouble, or a
+    /// graver one: a pod without a node tells little, a rollout that is stuck for it can be undone. What a person
+    /// decided, or a repair did not cure, stays handed over.
     pub(super) fn reconsider(&mut self, anomaly: &AnomalyRecord) -> bool {
         let lacked = self.plan.as_ref().is_some_and(|plan| plan.status == PlanStatus::HandedOver);
-        let is_new = self.anomalies.values().all(|known| known.reason != anomaly.reason);
+        let mut of_kind = self.anomalies.values().filter(|known| known.reason == anomaly.reason);
+        let is_new = of_kind.all(|known| known.severity < anomaly.severity);
         let is_own = anomaly.workload == self.incident.workload;
         let is_untreated = self.incident.status == IncidentStatus::HandedOver && self.incident.attempts == 0;
         let anew = is_untreated && lacked && is_new && is_own;

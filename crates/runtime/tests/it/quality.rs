@@ -170,13 +170,25 @@ fn every_hard_fault_is_found_within_two_intervals_and_half_a_minute() {
     }
 }
 
-#[test]
-fn a_leak_is_found_half_an_hour_before_memory_is_full() {
+/// Among the others, one that will leak.
+fn leaking(mode: Mode) -> Scene {
     let mut scene = cluster();
+    scene.policy.mode = mode;
     scene.world.add(Workload::deployment("shop", "leaky").memory("256Mi", "2Gi"));
-    let _run = scene.start("first");
+    scene
+}
+
+/// A release leaks, in two hours, all that its containers may have.
+fn leak(scene: &mut Scene) {
     scene.pass(Period::from_mins(30));
     scene.change(Change::Image { workload: deployment("leaky"), image: "shop/leaky:2-leak".into() });
+}
+
+#[test]
+fn a_leak_is_found_half_an_hour_before_memory_is_full() {
+    let mut scene = leaking(Mode::Observe);
+    let _run = scene.start("first");
+    leak(&mut scene);
     scene.pass(Period::from_mins(180));
     let first = |reason: Reason| -> Option<Timestamp> {
         let of_leaky = scene.anomalies().into_iter().filter(|one| one.workload == deployment("leaky"));
@@ -185,4 +197,26 @@ fn a_leak_is_found_half_an_hour_before_memory_is_full() {
     let (told, full) = (first(Reason::Exhaustion), first(Reason::OomKilled));
     let (told, full) = (told.expect("the leak was not told"), full.expect("the leak never ended"));
     assert!(Period::between(told, full) >= Period::from_mins(30), "told at {told}, full at {full}");
+}
+
+/// A restart puts the end off: as late as possible, and not for ever.
+#[test]
+fn a_leak_is_handed_over_at_once_restarted_shortly_before_its_end_and_three_times_at_most() {
+    let mut scene = leaking(Mode::Auto);
+    let _run = scene.start("first");
+    leak(&mut scene);
+    scene.pass(Period::from_mins(100));
+    let notices = scene.world.notices();
+    let told: Vec<&str> = notices.iter().map(|notice| notice.reason.as_str()).collect();
+    assert_eq!(told, ["HandedOver", "Acted", "Repaired"]);
+    let [restart] = scene.actions().try_into().unwrap();
+    let leading = scene.incident();
+    assert_eq!(restart.action.name, "RolloutRestart");
+    assert!(Period::between(leading.opened_at, restart.started_at) >= Period::from_mins(45), "{leading:#?}");
+
+    scene.pass(Period::from_mins(10 * 60));
+    let restarts = scene.actions().iter().filter(|done| done.action.name == "RolloutRestart").count();
+    assert_eq!((restarts, scene.changes().len()), (3, 3));
+    assert!(scene.anomalies().iter().any(|one| one.reason == Reason::OomKilled), "then it is a person's");
+    assert_eq!(scene.world.notices().last().unwrap().reason, "HandedOver");
 }
