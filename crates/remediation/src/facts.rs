@@ -107,6 +107,7 @@ pub(crate) struct RevisionFacts {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CrashFacts {
+    pub(crate) pod: String,
     pub(crate) container: String,
     /// What it waits for or how it ended: `CrashLoopBackOff`, `OOMKilled`, `Error`.
     pub(crate) reason: String,
@@ -240,6 +241,7 @@ impl Facts {
                 ours: false,
             },
             crash: CrashFacts {
+                pod: "cart-5d8f7c9b6-x2x8q".into(),
                 container: "app".into(),
                 reason: reason.to_string(),
                 exit_code: 1,
@@ -264,7 +266,12 @@ impl Facts {
                 period_seconds: 10,
                 failure_threshold: 3,
             },
-            throttling: ThrottlingFacts { container: "app".into(), share: 0.6, limit: 0.5 },
+            throttling: ThrottlingFacts {
+                pod: "cart-5d8f7c9b6-x2x8q".into(),
+                container: "app".into(),
+                share: 0.6,
+                limit: 0.5,
+            },
             replicas: ReplicaFacts { last_non_zero: 3 },
             ordinal: OrdinalFacts { pod: "cart-0".into(), not_ready: 1 },
             autoscaler: AutoscalerFacts { name: "cart".into(), min: 2, max: 5, current: 5, limited: true },
@@ -413,16 +420,18 @@ fn only_its_pods_are_unready(evidence: &Evidence, label: &str) -> bool {
 fn crash(evidence: &Evidence, pods: &[ObjectState]) -> CrashFacts {
     let containers = pods.iter().flat_map(|state| {
         let containers = state.pod().map(|pod| pod.containers.as_slice()).unwrap_or_default();
-        containers.iter().map(|container| (evidence.trouble_of(&state.object, container), container))
+        containers.iter().filter_map(|container| {
+            Some((evidence.trouble_of(&state.object, container)?, &state.object, container))
+        })
     });
-    let Some((reason, worst)) = containers
-        .filter_map(|(trouble, container)| Some((trouble?, container)))
-        .max_by_key(|(_, container)| (!container.ready, container.restarts, container.name.clone()))
+    let Some((reason, pod, worst)) = containers
+        .max_by_key(|(_, _, container)| (!container.ready, container.restarts, container.name.clone()))
     else {
         return CrashFacts::default();
     };
     let ended = worst.terminated.as_ref();
     CrashFacts {
+        pod: pod.name.to_string(),
         container: worst.name.to_string(),
         reason,
         exit_code: ended.map_or(0, |ended| ended.exit_code),

@@ -12,6 +12,7 @@ use crate::evidence::Evidence;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ThrottlingFacts {
     /// Empty if none is measured.
+    pub(crate) pod: String,
     pub(crate) container: String,
     /// Share of scheduling periods in which it was throttled, 0 to 1; the newest, the largest of the pods'.
     pub(crate) share: f64,
@@ -34,6 +35,11 @@ impl ThrottlingFacts {
         let state = evidence.pod_states().find(|state| state.object == *pod);
         let mut containers = state.iter().filter_map(|state| state.pod()).flat_map(|pod| &pod.containers);
         let limit = containers.find(|known| known.name == *container).and_then(|known| known.cpu_limit);
-        ThrottlingFacts { container: container.to_string(), share, limit: limit.unwrap_or(0.0) }
+        ThrottlingFacts {
+            pod: pod.name.to_string(),
+            container: container.to_string(),
+            share,
+            limit: limit.unwrap_or(0.0),
+        }
     }
 }
