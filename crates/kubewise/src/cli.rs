@@ -389,9 +389,10 @@ pub(crate) enum PlaybookCommand {
         #[arg(long)]
         directory: Option<PathBuf>,
     },
-    /// Tell what there is: playbooks in the order in which they are tried, and the actions that they may name
+    /// Tell what there is: playbooks in the order in which they are tried, the actions that they may name, and the
+    /// variables of their conditions and parameters
     Explain {
-        /// Only this playbook or action
+        /// Only this playbook, action or variable
         name: Option<String>,
         /// Playbooks besides the built-in ones
         #[arg(long)]

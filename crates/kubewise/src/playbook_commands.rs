@@ -70,9 +70,16 @@ fn explain(playbooks: &playbook::Playbooks, name: Option<&str>) -> Result<()> {
             say!("  {parameter}  {}", told.split_whitespace().collect::<Vec<_>>().join(" "));
         }
     }
+    for variable in playbook::variables().iter().filter(|variable| wanted(&variable.name)) {
+        found = true;
+        say!("{}\n  {}", variable.name, variable.description);
+        for (field, kind, told) in &variable.fields {
+            say!("{}", format!("  {}.{field} ({kind})  {told}", variable.name).trim_end());
+        }
+    }
     if found {
         return Ok(());
     }
-    let message = format!("there is no playbook and no action {}", name.unwrap_or_default());
+    let message = format!("there is no playbook, action or variable {}", name.unwrap_or_default());
     Err(Ended::error(Exit::NotFound, message))
 }

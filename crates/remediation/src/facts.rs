@@ -18,6 +18,7 @@ use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
 use kubewise_core::state::{ObjectState, StateDetail};
 use kubewise_core::{Kind, Period, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::action::restore_service::astray_of;
@@ -39,7 +40,7 @@ const TOGETHER: Period = Period::from_mins(1);
 
 /// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `probe`, `memory`, `throttling`,
 /// `replicas`, `ordinal`, `autoscaler`, `service`, `node`, `job`, `deletion`, `network`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
     pub(crate) incident: IncidentFacts,
@@ -59,11 +60,13 @@ pub(crate) struct Facts {
     pub(crate) network: NetworkFacts,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// What it is about, and for how long.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct IncidentFacts {
-    /// The gravest reason, and every reason that fires.
+    /// The gravest reason.
     pub(crate) reason: String,
+    /// Every reason that fires.
     pub(crate) reasons: Vec<String>,
     /// `Info`, `Warning`, `Critical`.
     pub(crate) severity: String,
@@ -73,7 +76,8 @@ pub(crate) struct IncidentFacts {
     pub(crate) attempts: i64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The workload of the incident; of a node or a Job too.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WorkloadFacts {
     pub(crate) kind: String,
@@ -87,7 +91,8 @@ pub(crate) struct WorkloadFacts {
     pub(crate) strategy: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The revisions of its pod template.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RevisionFacts {
     /// The current one: its template hash (Deployment) or ControllerRevision.
@@ -104,7 +109,7 @@ pub(crate) struct RevisionFacts {
 }
 
 /// The container that is in trouble: of those that are not ready, the one that restarted most.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CrashFacts {
     pub(crate) pod: String,
@@ -118,7 +123,7 @@ pub(crate) struct CrashFacts {
 }
 
 /// Memory of the container that was killed at its limit, or of the one in trouble. Bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct MemoryFacts {
     pub(crate) container: String,
@@ -136,7 +141,8 @@ pub(crate) struct MemoryFacts {
     pub(crate) cap: f64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// How many there were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReplicaFacts {
     /// The newest number of replicas above zero that was seen; 0 if none was.
@@ -144,7 +150,7 @@ pub(crate) struct ReplicaFacts {
 }
 
 /// Pods of a StatefulSet that are not ready.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OrdinalFacts {
     /// The first of them by name; empty if there is none.
@@ -154,7 +160,7 @@ pub(crate) struct OrdinalFacts {
 }
 
 /// The HorizontalPodAutoscaler that scales the workload.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AutoscalerFacts {
     /// Empty if there is none.
@@ -167,7 +173,7 @@ pub(crate) struct AutoscalerFacts {
 }
 
 /// A Service that led to the workload's ready pods, was changed, and leads to none of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ServiceFacts {
     /// Empty if there is none.

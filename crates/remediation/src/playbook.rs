@@ -33,7 +33,7 @@ use kubewise_core::anomaly::Reason;
 use kubewise_core::plan::Mode;
 use serde_json::Value;
 
-pub use explain::{ActionExplanation, Explanation, Trial, actions};
+pub use explain::{ActionExplanation, Explanation, Trial, VariableExplanation, actions, variables};
 pub(crate) use expression::Scope;
 use expression::{Expression, Text};
 

@@ -1,12 +1,13 @@
 //! What is being deleted, and what holds it.
 
 use kubewise_core::document::Document;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::evidence::Evidence;
 
 /// Of the workload itself, or of its pods the one that should be gone the longest.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeletionFacts {
     /// Empty if nothing is being deleted.

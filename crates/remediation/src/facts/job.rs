@@ -3,6 +3,7 @@
 use kubewise_core::Kind;
 use kubewise_core::document::Document;
 use kubewise_core::request::{RETRIED_AS_ANNOTATION, RETRY_OF_ANNOTATION};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,7 +24,8 @@ const NOT_ANSWERED: [&str; 9] = [
     "too many requests",
 ];
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// The Job that gave up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobFacts {
     /// Pods of the Job that failed.

@@ -1,11 +1,12 @@
 //! A NetworkPolicy that may stand behind the trouble.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::network::Suspect;
 
 /// It was made or changed shortly before, and selects the workload's pods or those of what it needs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NetworkFacts {
     /// Empty if there is none.

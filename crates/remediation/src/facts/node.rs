@@ -3,6 +3,7 @@
 use kubewise_core::document::Document;
 use kubewise_core::state::{StateDetail, condition};
 use kubewise_core::{Kind, Period, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::evidence::Evidence;
@@ -13,7 +14,7 @@ const SHORTLY: Period = Period::from_mins(15);
 const JOINING: Period = Period::from_mins(1);
 
 /// The incident's node, if it is one's, among all others.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NodeFacts {
     /// Empty if the incident is no node's.

@@ -1,13 +1,14 @@
 //! Containers that their own liveness probe ends.
 
 use kubewise_core::document::Document;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::evidence::Evidence;
 
 /// The container that a liveness probe ends again and again, and how patient that probe is.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProbeFacts {
     /// The kubelet said that it restarted the container in trouble because of its liveness probe.

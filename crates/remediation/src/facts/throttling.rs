@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use kubewise_core::metric::MetricType;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::evidence::Evidence;
 
 /// The container of the workload that is throttled most.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ThrottlingFacts {
     /// Empty if none is measured.

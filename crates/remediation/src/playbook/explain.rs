@@ -2,6 +2,7 @@
 
 use kubewise_core::anomaly::Reason;
 use kubewise_core::plan::Mode;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -30,6 +31,16 @@ pub struct ActionExplanation {
     pub risk: String,
     /// The JSON schema of its parameters.
     pub parameters: Value,
+}
+
+/// What conditions and parameters may speak of.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VariableExplanation {
+    /// Such as `crash`.
+    pub name: String,
+    pub description: String,
+    /// Name, type and meaning of each field.
+    pub fields: Vec<(String, String, String)>,
 }
 
 /// A playbook that would be tried, and what it would yield.
@@ -77,13 +88,47 @@ pub fn actions() -> Vec<ActionExplanation> {
         .iter()
         .map(|action| {
             let schema = (action.schema)().to_value();
-            let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();
             ActionExplanation {
                 name: action.name,
-                description: description.split_whitespace().collect::<Vec<_>>().join(" "),
+                description: description(&schema),
                 risk: action.risk.told().into(),
                 parameters: schema.get("properties").cloned().unwrap_or_default(),
             }
         })
         .collect()
+}
+
+/// Every variable of a playbook.
+pub fn variables() -> Vec<VariableExplanation> {
+    let inline = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+    let schema = inline.into_generator().into_root_schema_for::<Facts>().to_value();
+    properties(&schema)
+        .map(|(name, of)| VariableExplanation {
+            name: name.clone(),
+            description: description(of),
+            fields: properties(of)
+                .map(|(field, of)| (field.clone(), kind(of).to_owned(), description(of)))
+                .collect(),
+        })
+        .collect()
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+}
+
+fn description(schema: &Value) -> String {
+    let told = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    told.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// As CEL calls it.
+fn kind(schema: &Value) -> &'static str {
+    match schema.get("type").and_then(Value::as_str) {
+        Some("integer") => "int",
+        Some("number") => "double",
+        Some("boolean") => "bool",
+        Some("array") => "list",
+        _ => "string",
+    }
 }

@@ -1,6 +1,6 @@
 //! What is said about playbooks that are wrong, and where.
 
-use kubewise_remediation::playbook::Playbooks;
+use kubewise_remediation::playbook::{self, Playbooks};
 use proptest::prelude::*;
 
 const HEAD: &str = "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\n";
@@ -43,6 +43,26 @@ fn the_playbooks_of_kubewise_are_right() {
         ("oom-leak", builtin_files().len()),
         "one of that name replaces ours and comes first"
     );
+}
+
+#[test]
+fn what_playbooks_may_speak_of_is_told() {
+    let variables = playbook::variables();
+    let crash = variables.iter().find(|variable| variable.name == "crash").unwrap();
+    let field = |name: &str| crash.fields.iter().find(|(field, ..)| field == name).unwrap().clone();
+    assert_eq!(field("oom"), ("oom".into(), "bool".into(), "It was killed at its memory limit.".into()));
+    assert!(variables.iter().all(|variable| !variable.description.is_empty()), "{variables:?}");
+    // Each is what a condition may hold, by its name and type.
+    for variable in &variables {
+        for (field, kind, _) in &variable.fields {
+            let name = format!("{}.{field}", variable.name);
+            let condition = match kind.as_str() {
+                "list" => format!("size({name}) >= 0"),
+                kind => format!("{kind}({name}) == {name}"),
+            };
+            check(&format!("{HANDS_OVER}when: [\"{condition}\"]\n"), &[]);
+        }
+    }
 }
 
 #[test]
