@@ -343,6 +343,17 @@ impl Firing {
             let kind = kind.split(' ').next().unwrap_or("object");
             self.record.explanation = format!("{}; {others} more {kind}{plural} alike", lead.text);
         }
+        let mut also = BTreeSet::new();
+        for measure in symptoms.iter().filter_map(Symptom::leading_feature) {
+            if self.record.features.iter().all(|known| known.name != measure.name) {
+                also.insert(measure.name.replace('_', " "));
+                self.record.features.push(measure.clone());
+            }
+        }
+        if !also.is_empty() {
+            let also = also.into_iter().collect::<Vec<_>>().join(", ");
+            self.record.explanation = format!("{}; also {also}", self.record.explanation);
+        }
         let mut add = |name: &str, value| {
             self.record.features.push(Feature { name: name.into(), value, expected: None });
         };

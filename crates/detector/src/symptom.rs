@@ -62,6 +62,12 @@ impl Symptom {
         self
     }
 
+    /// The value of what it measures, and what was expected of it.
+    pub(crate) fn leading_feature(&self) -> Option<&Feature> {
+        let name = self.measure.as_ref()?.metric_type.as_str();
+        self.features.iter().find(|feature| feature.name == name)
+    }
+
     pub(crate) fn detector(&self) -> DetectorKind {
         match (self.reason, &self.measure) {
             (Reason::Exhaustion, _) => DetectorKind::Trend,

@@ -276,6 +276,7 @@ impl Facts {
                 pod: "cart-5d8f7c9b6-x2x8q".into(),
                 container: "app".into(),
                 share: 0.6,
+                unusual: reason == Reason::Deviation,
                 limit: 0.5,
             },
             replicas: ReplicaFacts { last_non_zero: 3 },

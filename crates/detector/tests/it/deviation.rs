@@ -80,6 +80,27 @@ fn a_step_that_a_rate_shows_little_by_little_is_told() {
 }
 
 #[test]
+fn what_else_deviates_is_told_with_it() {
+    let mut scene = Scene::new();
+    scene.apply(workload("cart", 1, 1));
+    let mut noise = Noise(12);
+    let mut measure = |scene: &mut Scene, used: f64, throttled: f64| {
+        scene.now += SignedDuration::from_secs(30);
+        for (of, level) in [(MetricType::CpuLimitRatio, used), (MetricType::CpuThrottling, throttled)] {
+            let value = (level + 0.02 * noise.normal()).max(0.0);
+            scene.sample(sample("cart-r1-0", of, Unit::Ratio, value));
+        }
+        scene.said.extend(scene.detector.tick(scene.now));
+    };
+    (0..3000).for_each(|_| measure(&mut scene, 0.2, 0.0));
+    (0..30).for_each(|_| measure(&mut scene, 0.9, 0.7));
+    let [anomaly] = scene.firing().try_into().unwrap();
+    let features: Vec<&str> = anomaly.features.iter().map(|feature| feature.name.as_str()).collect();
+    assert!(features.contains(&"cpu_limit_ratio") && features.contains(&"cpu_throttling"), "{features:?}");
+    assert!(anomaly.explanation.contains("; also cpu throttling"), "{}", anomaly.explanation);
+}
+
+#[test]
 fn a_new_pod_takes_over_what_its_siblings_learnt() {
     let (mut scene, mut noise) = (Scene::new(), Noise(8));
     scene.apply(workload("cart", 1, 2));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use kubewise_core::anomaly::AnomalyRecord;
 use kubewise_core::metric::MetricType;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +18,8 @@ pub(crate) struct ThrottlingFacts {
     pub(crate) container: String,
     /// Share of scheduling periods in which it was throttled, 0 to 1; the newest, the largest of the pods'.
     pub(crate) share: f64,
+    /// It is told that some container of the workload is throttled far more than before.
+    pub(crate) unusual: bool,
     /// Its CPU limit, cores.
     pub(crate) limit: f64,
 }
@@ -40,7 +43,13 @@ impl ThrottlingFacts {
             pod: pod.name.to_string(),
             container: container.to_string(),
             share,
+            unusual: evidence.firing().any(|anomaly| tells_of(anomaly, &MetricType::CpuThrottling)),
             limit: limit.unwrap_or(0.0),
         }
     }
+}
+
+/// Whether the anomaly is about this measure, if only among others.
+fn tells_of(anomaly: &AnomalyRecord, metric_type: &MetricType) -> bool {
+    anomaly.features.iter().any(|feature| feature.name == metric_type.as_str())
 }

@@ -1,6 +1,6 @@
 //! Playbooks for what stands beside pods that crash: probes, CPU, autoscalers, ordinals, Services, Jobs and nodes.
 
-use kubewise_core::anomaly::Reason;
+use kubewise_core::anomaly::{Feature, Reason};
 use kubewise_core::document::Document;
 use kubewise_core::event::{EventRecord, EventType};
 use kubewise_core::metric::MetricType;
@@ -90,9 +90,11 @@ fn a_probe_that_ends_its_container_is_given_more_patience_if_a_person_agrees() {
 
 #[test]
 fn a_throttled_container_gets_more_cpu_up_to_the_cap() {
-    let throttled = |share: f64| {
+    let deviating = |measure: &MetricType| {
         with(out_of_memory(), |world| {
-            world.evidence.anomalies = vec![anomaly(Reason::Deviation, "11:55:00")];
+            let mut deviation = anomaly(Reason::Deviation, "11:55:00");
+            deviation.features = vec![Feature { name: measure.to_string(), value: 0.6, expected: Some(0.1) }];
+            world.evidence.anomalies = vec![deviation];
             let limits = json!({ "cpu": "200m", "memory": "128Mi" });
             world.set("/spec/template/spec/containers/0/resources/limits", limits.clone());
             world.set("/spec/template/spec/containers/0/resources/requests", limits.clone());
@@ -101,18 +103,20 @@ fn a_throttled_container_gets_more_cpu_up_to_the_cap() {
                 pod.0["status"]["containerStatuses"] = json!([running()]);
             }
             world.samples(&MetricType::CpuUsage, &[0.19]);
-            world.samples(&MetricType::CpuThrottling, &[share]);
+            world.samples(&MetricType::CpuThrottling, &[0.6]);
         })
     };
-    check(&throttled(0.6), "act SetResources as Approved");
-    let Operation::Write { changes, .. } = throttled(0.6).plan().actions.remove(0).operation else {
+    let throttled = || deviating(&MetricType::CpuThrottling);
+    check(&throttled(), "act SetResources as Approved");
+    let Operation::Write { changes, .. } = throttled().plan().actions.remove(0).operation else {
         panic!("not a write");
     };
     let raised: Vec<_> =
         changes.iter().filter(|one| one.before != one.after).map(|one| one.after.clone()).collect();
     assert_eq!(raised, [Some(json!("300m")), Some(json!("300m"))], "limit, and the request that equalled it");
-    check(&throttled(0.1), "hand over by playbook hand-over");
-    let capped = with(throttled(0.6), |world| world.options.cpu_limit_cap_factor = 1.4);
+    // What was always throttled is not what deviates.
+    check(&deviating(&MetricType::MemoryWorkingSet), "hand over by playbook hand-over");
+    let capped = with(throttled(), |world| world.options.cpu_limit_cap_factor = 1.4);
     check(&capped, "hand over by playbook cpu-throttled for LimitBounds");
 }
 
