@@ -341,7 +341,8 @@ fn container(spec: &Value, status: Option<&Value>, init: bool) -> ContainerState
         .map(|ended| Termination {
             reason: text(ended, "reason").into(),
             exit_code: ended.get("exitCode").and_then(Value::as_i64).unwrap_or(0),
-            started_at: text(ended, "startedAt").parse().ok(),
+            // The kubelet writes the epoch for what could not even be started.
+            started_at: text(ended, "startedAt").parse().ok().filter(|at| *at > Timestamp::UNIX_EPOCH),
             finished_at: text(ended, "finishedAt").parse().ok(),
         });
     ContainerState {

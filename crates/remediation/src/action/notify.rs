@@ -14,7 +14,7 @@ const MAX_MESSAGE: usize = 1000;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Notify {
-    message: String,
+    pub(super) message: String,
 }
 
 impl Lower for Notify {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::notify::Notify;
 use super::set_resources::{Amount, SetResources, changes, told};
 use super::{Lower, Premise, Risk, Unmet, identity};
 
@@ -61,10 +62,9 @@ impl Lower for ResizePod {
         };
         let (told, mut parameters) = told(&container, old, &wanted);
         parameters.insert("pod".into(), json!(name));
-        let action = premise.action(Self::NAME, Value::Object(parameters));
         let (object, uid) = identity(pod)?;
         let resize = PlanStep {
-            action: action.clone(),
+            action: premise.action(Self::NAME, Value::Object(parameters)),
             operation: Operation::Write {
                 object,
                 uid,
@@ -80,14 +80,9 @@ impl Lower for ResizePod {
              template of {}",
             premise.object
         );
-        let tell = PlanStep {
-            action,
-            description: "tell people that this has to be set for good".into(),
-            operation: Operation::Notify { message },
-            reversible: false,
-            disruption: 0,
-        };
-        Ok(vec![resize, tell])
+        // A step of its own action: once the pod is resized, the resize means nothing more.
+        let tell = Notify { message }.lower(premise)?;
+        Ok([resize].into_iter().chain(tell).collect())
     }
 }
 

@@ -133,7 +133,7 @@ fn a_pod_is_resized_in_place_within_bounds_and_people_are_told_that_it_does_not_
     let ask = |limit: &str| json!({ "pod": "cart-good-1", "container": "app", "memoryLimit": limit });
     let world = crash_loop();
     let Decision::Plan { plan, .. } = resize(&world, ask("192Mi")) else { panic!("no plan") };
-    assert_eq!(line(&resize(&world, ask("192Mi"))), "act ResizePod, ResizePod as Approved");
+    assert_eq!(line(&resize(&world, ask("192Mi"))), "act ResizePod, Notify as Approved");
     let Operation::Write { object, subresource, changes, .. } = &plan.actions[0].operation else {
         panic!("not a write")
     };

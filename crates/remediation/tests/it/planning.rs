@@ -308,6 +308,16 @@ fn verification_follows_the_failure() {
     assert_eq!(verification.settle.to_string(), "2m 50s");
     assert!(verification.provisional_after.as_secs_f64() <= 90.0);
     assert_eq!(verification.baseline.failing, ["cart-bad-1/app: CrashLoopBackOff"]);
+    // What could not even be started lived for no time at all, though the kubelet tells that it began in 1970.
+    let unstarted = with(crash_loop(), |world| {
+        for pod in &mut world.evidence.pods {
+            let Some(ended) = pod.0.pointer_mut("/status/containerStatuses/0/lastState/terminated") else {
+                continue;
+            };
+            ended["startedAt"] = json!("1970-01-01T00:00:00Z");
+        }
+    });
+    assert_eq!(unstarted.plan().verification.settle.to_string(), "2m 40s");
     let image = world(Reason::ImagePullBackOff, &waiting("ImagePullBackOff")).plan().verification;
     assert_eq!(image.settle.to_string(), "1m");
 }

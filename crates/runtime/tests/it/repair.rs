@@ -148,3 +148,37 @@ fn the_same_seed_gives_the_same_records_and_journal() {
     assert!(first.0.len() > 10, "there is something to compare");
     assert_eq!(first, second);
 }
+
+/// A playbook's action, from the trouble to the record of what was done. Each step comes about, though the steps before it
+/// changed what it was planned upon.
+#[test]
+fn every_step_of_a_playbooks_action_is_carried_out() {
+    for (action, parameters, steps) in [
+        ("Notify", r#"{ message: "look at ${workload.name}" }"#, &["Notify"][..]),
+        ("PauseRollout", "{}", &["PauseRollout"]),
+        ("RolloutRestart", "{}", &["RolloutRestart"]),
+        ("ScaleWorkload", "{ replicas: 12 }", &["ScaleWorkload"]),
+        ("EvictPod", "{ pod: =crash.pod }", &["EvictPod"]),
+        ("SetResources", "{ container: =crash.container, memoryLimit: 384Mi }", &["SetResources"]),
+        (
+            "ResizePod",
+            "{ pod: =crash.pod, container: =crash.container, memoryLimit: 384Mi }",
+            &["ResizePod", "Notify"],
+        ),
+    ] {
+        let mut scene = Scene::new(Mode::Auto);
+        scene.playbook = Some(format!(
+            "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\n\
+             candidates: [{{ action: {action}, parameters: {parameters} }}]\n"
+        ));
+        let _run = scene.start("first");
+        scene.pass(Period::from_mins(5));
+        scene.release(&cart(), "2-crash");
+        scene.pass(Period::from_mins(2));
+        let acts = scene.actions().into_iter().filter(|done| done.direction == Direction::Act);
+        let done: Vec<_> = acts.map(|done| (done.action.name, done.status)).collect();
+        let expected: Vec<_> =
+            steps.iter().map(|step| ((*step).to_owned(), ActionStatus::Succeeded)).collect();
+        assert_eq!(done, expected, "{action}: {:#?}", scene.incident().story);
+    }
+}
