@@ -91,6 +91,8 @@ reasons! {
     ImagePullBackOff "ImagePullBackOff";
     /// A ConfigMap, Secret or key that a container needs is missing.
     CreateContainerConfigError "CreateContainerConfigError";
+    /// Pods fail as a whole soon after they were made: the kubelet evicts them, or does not admit them.
+    Evicted "Evicted";
     /// A rollout made no progress within its deadline.
     ProgressDeadlineExceeded "ProgressDeadlineExceeded";
     /// A pod finds no node.

@@ -62,6 +62,8 @@ pub struct PodState {
     pub phase: Arc<str>,
     /// `Evicted`, `NodeLost`; empty otherwise.
     pub reason: Arc<str>,
+    /// What the kubelet says about that.
+    pub message: String,
     pub node: Option<Arc<str>>,
     pub ready: bool,
     /// The scheduler's message while the pod finds no node.
@@ -301,6 +303,7 @@ fn pod(document: &Document) -> PodState {
     PodState {
         phase: document.text("/status/phase").unwrap_or("Unknown").into(),
         reason: document.text("/status/reason").unwrap_or_default().into(),
+        message: document.text("/status/message").unwrap_or_default().into(),
         node: document.text("/spec/nodeName").map(Into::into),
         ready: condition(&conditions, "Ready").is_some_and(|ready| &*ready.status == "True"),
         unschedulable: condition(&conditions, "PodScheduled")

@@ -105,6 +105,7 @@ fn can_follow(reason: Reason) -> bool {
         Reason::OomKilled
         | Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
+        | Reason::Evicted
         | Reason::ProgressDeadlineExceeded
         | Reason::FailedScheduling
         | Reason::FailedCreate

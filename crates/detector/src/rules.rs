@@ -57,6 +57,7 @@ pub(crate) fn rests_on(reason: Reason, workload: &ObjectRef) -> Vec<Kind> {
         | Reason::OomKilled
         | Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
+        | Reason::Evicted
         | Reason::FailedScheduling
         | Reason::Exhaustion
         | Reason::Deviation
@@ -83,20 +84,21 @@ pub(crate) fn precedence(reason: Reason) -> u8 {
         Reason::CreateContainerConfigError => 2,
         Reason::ImagePullBackOff => 3,
         Reason::CrashLoopBackOff => 4,
-        Reason::FailedCreate => 5,
-        Reason::FailedScheduling => 6,
-        Reason::BackoffLimitExceeded => 7,
-        Reason::ProgressDeadlineExceeded => 8,
-        Reason::ScaledToZero => 9,
-        Reason::Terminating => 10,
-        Reason::Unavailable => 11,
-        Reason::ServiceWithoutEndpoints => 12,
-        Reason::ScalingLimited => 13,
-        Reason::Exhaustion => 14,
-        Reason::RestartRhythm => 15,
-        Reason::Flatline => 16,
-        Reason::Deviation => 17,
-        Reason::TelemetryMissing => 18,
+        Reason::Evicted => 5,
+        Reason::FailedCreate => 6,
+        Reason::FailedScheduling => 7,
+        Reason::BackoffLimitExceeded => 8,
+        Reason::ProgressDeadlineExceeded => 9,
+        Reason::ScaledToZero => 10,
+        Reason::Terminating => 11,
+        Reason::Unavailable => 12,
+        Reason::ServiceWithoutEndpoints => 13,
+        Reason::ScalingLimited => 14,
+        Reason::Exhaustion => 15,
+        Reason::RestartRhythm => 16,
+        Reason::Flatline => 17,
+        Reason::Deviation => 18,
+        Reason::TelemetryMissing => 19,
     }
 }
 
@@ -116,6 +118,7 @@ pub(crate) fn stops(reason: Reason) -> bool {
         | Reason::OomKilled
         | Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
+        | Reason::Evicted
         | Reason::ProgressDeadlineExceeded
         | Reason::FailedScheduling
         | Reason::FailedCreate

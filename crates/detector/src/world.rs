@@ -227,6 +227,12 @@ impl World {
         })
     }
 
+    /// Whether a node runs out of something, and evicts.
+    pub(crate) fn is_node_pressed(&self, name: &str) -> bool {
+        let node = self.objects.get(&ObjectRef::cluster_scoped(Kind::Node, name));
+        node.and_then(Known::node).is_some_and(|(_, history)| history.pressed_since.is_some())
+    }
+
     /// Whether a node is to be emptied: its pods leave, and work moves away from them.
     pub(crate) fn is_cordoned(&self, name: &str) -> bool {
         self.cordoned.contains(name)

@@ -394,13 +394,18 @@ fn to_blame(evidence: &Evidence, revisions: &Revisions, suspect: Option<&Suspect
     let Some(began) = current.began else { return false };
     let since = evidence.trouble_since();
     let soon = since.duration_since(began).as_secs() <= BLAME_WITHIN_SECONDS;
+    // A pod that failed as a whole stays as an object for days; it counts where that is the trouble.
+    let evicted = evidence.reasons().contains(&Reason::Evicted);
     let mut troubled = evidence
         .pods
         .iter()
         .filter(|pod| {
             pod.state().ok().is_some_and(|state| {
                 let ill = |container| evidence.trouble_of(&state.object, container).is_some();
-                state.pod().is_some_and(|pod| pod.containers.iter().any(ill))
+                state.pod().is_some_and(|pod| match &*pod.phase {
+                    "Failed" => evicted,
+                    _ => pod.containers.iter().any(ill),
+                })
             })
         })
         .peekable();

@@ -39,12 +39,14 @@ pub(crate) fn symptoms(scene: &Scene<'_>) -> Vec<Symptom> {
 
 /// Ended, being deleted, or of a ReplicaSet that is scaled away: what it shows now concerns nobody.
 pub(crate) fn is_leaving(scene: &Scene<'_>, known: &Known, pod: &PodState) -> bool {
-    let scaled_away = || {
-        let owner = known.state.owner.as_ref().filter(|owner| owner.object.kind == Kind::ReplicaSet);
-        let set = owner.and_then(|owner| scene.world.get(&owner.object));
-        set.and_then(Known::replica_set).is_some_and(|set| set.desired == 0)
-    };
-    known.state.deleted.is_some() || matches!(&*pod.phase, "Succeeded" | "Failed") || scaled_away()
+    matches!(&*pod.phase, "Succeeded" | "Failed") || is_unwanted(scene, known)
+}
+
+/// Being deleted, or of a ReplicaSet that is scaled away.
+pub(crate) fn is_unwanted(scene: &Scene<'_>, known: &Known) -> bool {
+    let owner = known.state.owner.as_ref().filter(|owner| owner.object.kind == Kind::ReplicaSet);
+    let set = owner.and_then(|owner| scene.world.get(&owner.object));
+    known.state.deleted.is_some() || set.and_then(Known::replica_set).is_some_and(|set| set.desired == 0)
 }
 
 struct Pod<'a> {

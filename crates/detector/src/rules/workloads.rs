@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use kubewise_core::anomaly::Reason;
 use kubewise_core::request::RETRIED_AS_ANNOTATION;
-use kubewise_core::state::{ObjectState, ReplicaSetState, WorkloadState, condition};
+use kubewise_core::state::{ObjectState, PodState, ReplicaSetState, WorkloadState, condition};
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use crate::history::{ContainerHistory, WorkloadHistory};
-use crate::rules::pods::is_leaving;
+use crate::rules::pods::{is_leaving, is_unwanted};
 use crate::rules::{MESSAGE, Scene};
 use crate::symptom::Symptom;
 use crate::text;
@@ -28,6 +28,7 @@ pub(crate) fn symptoms(scene: &Scene<'_>, symptoms: &mut Vec<Symptom>) {
     symptoms.extend(one.deadline());
     symptoms.extend(one.failed_create());
     symptoms.extend(one.scaled_to_zero());
+    symptoms.extend(one.evicted());
     if symptoms.is_empty() {
         symptoms.extend(one.unready());
     }
@@ -100,6 +101,38 @@ impl Workload<'_> {
         let ripe_at = self.scene.options.scaled_to_zero_grace.after(at);
         let symptom = self.symptom(Reason::ScaledToZero, ripe_at, &text);
         Some(symptom.feature("desired_replicas", 0.0, Some(f64::from(before))))
+    }
+
+    /// Pods that failed as a whole within a crash loop's window of being made, one more than a container may restart.
+    /// What a node under pressure evicts is the node's trouble, and what ran for long before is another kind.
+    fn evicted(&self) -> Option<Symptom> {
+        let (options, world) = (self.scene.options, self.scene.world);
+        let since = options.restart_window.before(self.scene.now);
+        let pods = self
+            .scene
+            .objects
+            .iter()
+            .filter_map(|known| Some((known.state.created?, *known, known.pod()?.0)));
+        let mut failed: Vec<(Timestamp, &Known, &PodState)> = pods
+            .filter(|(made, known, pod)| {
+                &*pod.phase == "Failed" && *made >= since && !is_unwanted(self.scene, known)
+            })
+            .filter(|(_, _, pod)| {
+                !pod.node.as_ref().is_some_and(|node| world.is_node_pressed(node) || world.is_node_down(node))
+            })
+            .collect();
+        failed.sort_by_key(|(made, known, _)| (*made, known.state.object.clone()));
+        let (ripe_at, ..) = failed.get(options.crash_restarts as usize)?;
+        let (_, newest, pod) = failed.last()?;
+        let reason = if pod.reason.is_empty() { "Failed" } else { &*pod.reason };
+        let text = format!(
+            "has lost {} pods soon after they were made, the last one {} ({reason}): {}",
+            failed.len(),
+            newest.state.object.name,
+            text::brief(&pod.message, MESSAGE)
+        );
+        let symptom = self.symptom(Reason::Evicted, *ripe_at, &text);
+        Some(self.with_replicas(symptom).feature("failed_pods", failed.len() as f64, Some(0.0)))
     }
 
     /// Pods that were ready, run, and are not ready any more; not those on a node that is down, which the

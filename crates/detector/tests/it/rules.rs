@@ -127,6 +127,54 @@ fn a_node_that_is_not_ready() {
     }
 }
 
+/// Pod `number` of revision 2, made `made` seconds after the start, which the kubelet has evicted.
+fn evicted(number: u32, made: i64) -> Value {
+    pod("cart", 2, number)
+        .with("metadata/creationTimestamp", at(made).to_string())
+        .with("status/phase", "Failed")
+        .with("status/reason", "Evicted")
+        .with("status/message", "Usage of EmptyDir volume \"scratch\" exceeds the limit \"8Mi\".")
+}
+
+#[test]
+fn pods_that_are_evicted_soon_after_they_were_made() {
+    let lost = |made: &[i64]| -> Vec<Value> {
+        let pods = (0..).zip(made).map(|(number, made)| evicted(number, *made));
+        pods.chain([replica_set("cart", 2, 1, 0)]).collect()
+    };
+    let healthy = || workload("cart", 1, 2);
+    let gone = vec![replica_set("cart", 2, 0, 0)];
+    check("Evicted", healthy(), lost(&[80, 100, 120]), gone, 0, SOON);
+    let mut scene = Scene::new();
+    scene.apply(healthy());
+    scene.pass(120);
+    scene.apply(lost(&[80, 100, 120]));
+    scene.pass(5);
+    let told = &scene.firing()[0].explanation;
+    assert!(
+        told.contains("has lost 3 pods") && told.contains("(Evicted): Usage of EmptyDir volume"),
+        "{told}"
+    );
+
+    let pressed = node("n1", "True").with(
+        "status/conditions",
+        json!([{ "type": "Ready", "status": "True" }, { "type": "DiskPressure", "status": "True" }]),
+    );
+    for (made, besides) in [
+        (&[80, 100][..], Vec::new()),     // two may be chance
+        (&[-900, -800, 100], Vec::new()), // those that ran for long before are another kind
+        (&[80, 100, 120], vec![pressed]), // the node evicts
+    ] {
+        let mut scene = Scene::new();
+        scene.apply(healthy());
+        scene.pass(120);
+        scene.apply(besides);
+        scene.apply(lost(made));
+        scene.pass(20);
+        scene.nothing_noticed();
+    }
+}
+
 #[test]
 fn a_node_under_pressure() {
     let of = |kind: &str, status: &str| {

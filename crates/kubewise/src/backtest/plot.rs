@@ -193,6 +193,7 @@ fn telling(reason: Reason) -> &'static [MetricType] {
         Reason::NodeNotReady | Reason::NodeFlapping | Reason::NodePressure => &[MetricType::NodeCondition],
         Reason::ImagePullBackOff
         | Reason::CreateContainerConfigError
+        | Reason::Evicted
         | Reason::ProgressDeadlineExceeded
         | Reason::FailedScheduling
         | Reason::FailedCreate

@@ -109,6 +109,33 @@ fn images_and_missing_configuration_of_a_new_revision_are_undone() {
     }
 }
 
+/// A pod that was evicted, or not even admitted, has no container that tells anything.
+#[test]
+fn a_new_revision_whose_pods_are_evicted_is_undone() {
+    let evicted = |name: &str| {
+        let mut world = world(Reason::Evicted, &running());
+        let pods = world.evidence.pods.iter_mut();
+        for pod in pods.filter(|pod| pod.text("/metadata/name") == Some(name)) {
+            pod.0["status"] =
+                json!({ "phase": "Failed", "reason": "Evicted", "message": "out of scratch space" });
+        }
+        world
+    };
+    check(&evicted("cart-bad-1"), UNDO);
+    check(&evicted("cart-good-1"), "hand over by playbook hand-over");
+    // One that was evicted long ago, and is still there as an object, has no part in a rollout that is stuck.
+    let stuck = with(evicted("cart-good-1"), |world| {
+        world.evidence.anomalies = vec![anomaly(Reason::ProgressDeadlineExceeded, "11:55:00")];
+        let ended = json!([crashing("Error", 137, 40)]);
+        world.evidence.pods.iter_mut().for_each(|pod| {
+            if pod.0["status"]["phase"] == json!("Failed") {
+                pod.0["status"]["containerStatuses"] = ended.clone();
+            }
+        });
+    });
+    check(&stuck, UNDO);
+}
+
 #[test]
 fn a_stuck_rollout_is_undone_also_without_a_crash() {
     let never_ready = json!({ "name": "app", "ready": false, "restartCount": 0, "state": { "running": {} } });
