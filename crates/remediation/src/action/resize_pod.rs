@@ -41,6 +41,13 @@ impl Lower for ResizePod {
         let (index, spec) = containers
             .find(|(_, spec)| spec.get("name").and_then(Value::as_str) == Some(&container))
             .ok_or_else(|| Unmet(format!("pod {name} has no container {container}")))?;
+        // The kubelet raises the bounds of a pod's cgroup only for a container that runs: one that waits to be
+        // restarted would be told to have its size, and be killed at the old one.
+        let mut statuses = pod.list("/status/containerStatuses").iter();
+        let status = statuses.find(|status| status.get("name").and_then(Value::as_str) == Some(&container));
+        if status.and_then(|status| status.pointer("/state/running")).is_none() {
+            return Err(Unmet(format!("container {container} of pod {name} does not run now")));
+        }
         let old = spec.get("resources");
         let asked = SetResources {
             container: container.clone(),

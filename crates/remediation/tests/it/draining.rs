@@ -150,6 +150,9 @@ fn a_pod_is_resized_in_place_within_bounds_and_people_are_told_that_it_does_not_
     let mut full = crash_loop();
     full.evidence.nodes[0].0["status"]["allocatable"]["memory"] = json!("256Mi");
     assert_eq!(line(&resize(&full, ask("192Mi"))), bounds, "no room on its node");
+    let crashing = json!({ "pod": "cart-bad-1", "container": "app", "memoryLimit": "192Mi" });
+    let refused = resize(&world, crashing);
+    assert_eq!(line(&refused), "hand over by playbook test for Premise", "the kubelet resizes what runs");
     let mut vpa = crash_loop();
     vpa.evidence.autoscalers = vec![Document(json!({
         "kind": "VerticalPodAutoscaler", "metadata": { "name": "cart", "namespace": "shop", "uid": "vpa" },

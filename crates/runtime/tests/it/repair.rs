@@ -160,13 +160,12 @@ fn every_step_of_a_playbooks_action_is_carried_out() {
         ("ScaleWorkload", "{ replicas: 12 }", &["ScaleWorkload"]),
         ("EvictPod", "{ pod: =crash.pod }", &["EvictPod"]),
         ("SetResources", "{ container: =crash.container, memoryLimit: 384Mi }", &["SetResources"]),
-        (
-            "ResizePod",
-            "{ pod: =crash.pod, container: =crash.container, memoryLimit: 384Mi }",
-            &["ResizePod", "Notify"],
-        ),
+        ("ResizePod", "{ pod: A_GOOD_POD, container: app, memoryLimit: 384Mi }", &["ResizePod", "Notify"]),
     ] {
         let mut scene = Scene::new(Mode::Auto);
+        scene.pass(Period::from_secs(5));
+        let pods = scene.world.pods_of(&cart());
+        let parameters = parameters.replace("A_GOOD_POD", pods[0].text("/metadata/name").unwrap());
         scene.playbook = Some(format!(
             "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\n\
              candidates: [{{ action: {action}, parameters: {parameters} }}]\n"
