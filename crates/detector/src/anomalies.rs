@@ -15,7 +15,7 @@ use kubewise_core::{Kind, ObjectRef, Period};
 use crate::Change;
 use crate::events::{LINKED, Warnings};
 use crate::options::RuleOptions;
-use crate::orders::Prelude;
+use crate::prelude::Prelude;
 use crate::records;
 use crate::rules::{precedence, rests_on, stops};
 use crate::symptom::Symptom;

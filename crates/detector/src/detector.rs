@@ -18,7 +18,7 @@ use crate::causes::{self, Cause};
 use crate::events::Events;
 use crate::exhaustion::Exhaustion;
 use crate::options::Options;
-use crate::orders::Prelude;
+use crate::prelude::Prelude;
 use crate::records;
 use crate::rules::{self, workloads::FAILED_CREATE_COUNTS};
 use crate::samples::CLOCK_SKEW;

@@ -7,8 +7,8 @@
 //! The thread: an observation changes what is known (`world`, `history`); `rules` read from it the symptoms of a
 //! workload as they are now; `series_book` adds measures that left their normal level (`work`: less is done, or nothing
 //! moves), `exhaustion` those that will be full, `models` what people's labels say; `anomalies` turns symptoms that come
-//! and go into anomalies that fire and resolve, and those into incidents; `causes` tells whose, `orders` what led up to
-//! it. `healthy` tells revisions that work.
+//! and go into anomalies that fire and resolve, and those into incidents; `causes` tells whose, `prelude` what led up to
+//! it (from `events` and their known `orders`). `healthy` tells revisions that work.
 
 mod agenda;
 mod anomalies;
@@ -22,6 +22,7 @@ mod models;
 mod off;
 mod options;
 mod orders;
+mod prelude;
 mod records;
 mod rhythm;
 mod rules;

@@ -8,11 +8,8 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
+use kubewise_core::Period;
 use kubewise_core::anomaly::Reason;
-use kubewise_core::{ObjectRef, Period};
-
-use crate::events::{Events, Warnings};
-use crate::world::World;
 
 /// Marks of one trail: some rounds of the longest pattern, and what began it.
 const MARKS: usize = 16;
@@ -20,8 +17,8 @@ const MARKS: usize = 16;
 const WINDOW: Period = Period::from_mins(30);
 
 /// Marks that no Event makes: the workload's spec was changed, or asks for more replicas.
-const REVISED: &str = "SpecChanged";
-const SCALED_UP: &str = "ScaledUp";
+pub(crate) const REVISED: &str = "SpecChanged";
+pub(crate) const SCALED_UP: &str = "ScaledUp";
 
 struct Pattern {
     /// Each step is one of these reasons.
@@ -47,6 +44,7 @@ const BROKEN: &[Reason] = &[
     Reason::OomKilled,
     Reason::ImagePullBackOff,
     Reason::CreateContainerConfigError,
+    Reason::Evicted,
     Reason::ProgressDeadlineExceeded,
     Reason::FailedCreate,
     Reason::FailedScheduling,
@@ -103,7 +101,7 @@ const PATTERNS: &[Pattern] = &[
     Pattern {
         steps: &[
             &[REVISED],
-            &["BackOff", "Failed", "FailedMount", "FailedCreate", "FailedScheduling", "Unhealthy"],
+            &["BackOff", "Failed", "FailedMount", "FailedCreate", "FailedScheduling", "Unhealthy", "Evicted"],
         ],
         explains: BROKEN,
         says: "it fails since its spec was changed",
@@ -128,7 +126,7 @@ pub(crate) struct Mark {
 pub(crate) struct Trail(VecDeque<Mark>);
 
 impl Mark {
-    fn of(reason: &'static str, at: Timestamp) -> Self {
+    pub(crate) fn of(reason: &'static str, at: Timestamp) -> Self {
         Mark { first: at, last: at, reason }
     }
 }
@@ -159,38 +157,8 @@ impl Trail {
     }
 }
 
-/// What the Events of a workload tell about an anomaly of it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Prelude {
-    /// The known order that they came in, as a clause.
-    pub(crate) order: Option<String>,
-    /// If they are unusually many.
-    pub(crate) warnings: Option<Warnings>,
-}
-
-impl Prelude {
-    /// From the Events of a workload and of its nodes, and the changes of its spec.
-    pub(crate) fn of(
-        events: &Events,
-        world: &World,
-        workload: &ObjectRef,
-        reason: Reason,
-        now: Timestamp,
-    ) -> Self {
-        let mut marks: Vec<Mark> = events.marks(workload).collect();
-        if let Some((_, history)) = world.get(workload).and_then(|known| known.workload()) {
-            let changes = [(REVISED, history.revised_at), (SCALED_UP, history.scaled_up_at)];
-            marks.extend(changes.into_iter().filter_map(|(word, at)| Some(Mark::of(word, at?))));
-        }
-        for node in world.nodes_of(workload) {
-            marks.extend(events.marks(&node));
-        }
-        Prelude { order: recognise(marks, reason, now), warnings: events.unusual(workload, now) }
-    }
-}
-
 /// The order in these marks that explains a reason, as a clause for people.
-fn recognise(mut marks: Vec<Mark>, reason: Reason, now: Timestamp) -> Option<String> {
+pub(crate) fn recognise(mut marks: Vec<Mark>, reason: Reason, now: Timestamp) -> Option<String> {
     marks.retain(|mark| mark.first <= now && WINDOW.after(mark.last) >= now);
     marks.sort_unstable();
     let fitting = PATTERNS.iter().filter(|pattern| pattern.explains.contains(&reason));
