@@ -5,7 +5,7 @@ mod change_autoscaler;
 mod cordon_node;
 mod drain_node;
 mod evict_pod;
-mod expand_claim;
+pub(crate) mod expand_claim;
 pub(crate) mod hand_over;
 mod notify;
 mod patch_probe;

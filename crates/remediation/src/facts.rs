@@ -3,6 +3,7 @@
 //! Every name is always there and always has the same type, so that a mistake in a condition shows when the
 //! playbook is loaded. What is not known is `0`, `""` or `false`. Integers are `int`, amounts are `double`.
 
+mod claim;
 mod deletion;
 mod job;
 mod memory;
@@ -26,6 +27,7 @@ use crate::evidence::Evidence;
 use crate::network::{Suspect, suspect};
 use crate::policy::{Options, made_by_us};
 use crate::revision::{Revisions, is_ready, template_of};
+use claim::ClaimFacts;
 use deletion::DeletionFacts;
 use job::JobFacts;
 use network::NetworkFacts;
@@ -39,7 +41,7 @@ const BLAME_WITHIN_SECONDS: i64 = 30 * 60;
 const TOGETHER: Period = Period::from_mins(1);
 
 /// The variables of a playbook: `incident`, `workload`, `revision`, `crash`, `probe`, `memory`, `throttling`,
-/// `replicas`, `ordinal`, `autoscaler`, `service`, `node`, `job`, `deletion`, `network`.
+/// `replicas`, `ordinal`, `autoscaler`, `service`, `claim`, `node`, `job`, `deletion`, `network`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Facts {
@@ -54,6 +56,7 @@ pub(crate) struct Facts {
     pub(crate) ordinal: OrdinalFacts,
     pub(crate) autoscaler: AutoscalerFacts,
     pub(crate) service: ServiceFacts,
+    pub(crate) claim: ClaimFacts,
     pub(crate) node: NodeFacts,
     pub(crate) job: JobFacts,
     pub(crate) deletion: DeletionFacts,
@@ -203,6 +206,7 @@ impl Facts {
             ordinal: ordinal(evidence),
             autoscaler: autoscaler(evidence),
             service: service(evidence),
+            claim: ClaimFacts::of(evidence),
             node: NodeFacts::of(evidence, now),
             job: JobFacts::of(evidence),
             deletion: DeletionFacts::of(evidence),
@@ -282,6 +286,7 @@ impl Facts {
             replicas: ReplicaFacts { last_non_zero: 3 },
             ordinal: OrdinalFacts { pod: "cart-0".into(), not_ready: 1 },
             autoscaler: AutoscalerFacts { name: "cart".into(), min: 2, max: 5, current: 5, limited: true },
+            claim: ClaimFacts::default(),
             node: NodeFacts { name: "n1".into(), cordoned: false, count: 3, unsteady: 1 },
             service: ServiceFacts { name: "cart".into(), led: "app=cart to 8080".into() },
             job: JobFacts { failed: 7, transient: true, retried: false },

@@ -50,6 +50,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("crash-loop-after-revision.yaml", include_str!("../playbooks/crash-loop-after-revision.yaml")),
     ("liveness-probe-too-strict.yaml", include_str!("../playbooks/liveness-probe-too-strict.yaml")),
     ("crash-loop-unexplained.yaml", include_str!("../playbooks/crash-loop-unexplained.yaml")),
+    ("claim-filling.yaml", include_str!("../playbooks/claim-filling.yaml")),
     ("evicted-after-revision.yaml", include_str!("../playbooks/evicted-after-revision.yaml")),
     ("rollout-stuck.yaml", include_str!("../playbooks/rollout-stuck.yaml")),
     ("ordinal-stuck.yaml", include_str!("../playbooks/ordinal-stuck.yaml")),

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::set_resources::Amount;
 use super::{Lower, Premise, Risk, Unmet, change, write_beside};
 
-const STORAGE: &str = "/spec/resources/requests/storage";
+pub(crate) const STORAGE: &str = "/spec/resources/requests/storage";
 
 /// Ask for more storage for a claim.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -16,8 +17,8 @@ const STORAGE: &str = "/spec/resources/requests/storage";
 pub(super) struct ExpandClaim {
     /// The claim's name.
     claim: String,
-    /// A quantity such as `20Gi`, above what it asks for now.
-    size: String,
+    /// Bytes, or a quantity such as `20Gi`, above what it asks for now.
+    size: Amount,
 }
 
 impl Lower for ExpandClaim {
@@ -35,19 +36,18 @@ impl Lower for ExpandClaim {
             return Err(Unmet(format!("claim {name} is not bound to a volume")));
         }
         let before = claim.text(STORAGE).and_then(quantity::parse);
-        let after = quantity::parse(&self.size);
-        let (Some(before), Some(after)) = (before, after) else {
-            return Err(Unmet(format!(
-                "{} is not an amount of storage, or that of {name} is not known",
-                self.size
-            )));
+        let Some(before) = before else {
+            return Err(Unmet(format!("how much storage {name} asks for is not known")));
         };
+        let written = self.size.written("storage")?;
+        let size = if let Amount::Quantity(text) = self.size { text } else { written };
+        let after = quantity::parse(&size).unwrap_or_default();
         if after <= before {
             return Err(Unmet(format!("a claim only grows, and {name} asks for as much already")));
         }
-        let parameters = json!({ "claim": name, "size": self.size });
-        let changes = change(claim, STORAGE, json!(self.size)).into_iter().collect();
-        let description = format!("let claim {name} grow to {}", self.size);
+        let parameters = json!({ "claim": name, "size": size });
+        let changes = change(claim, STORAGE, json!(size)).into_iter().collect();
+        let description = format!("let claim {name} grow to {size}");
         let mut step = write_beside(claim, premise.action(Self::NAME, parameters), changes, description)?;
         step.reversible = false;
         Ok(vec![step])

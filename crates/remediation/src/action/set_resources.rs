@@ -37,7 +37,7 @@ pub(super) enum Amount {
 }
 
 impl Amount {
-    fn written(&self, resource: &str) -> Result<String, Unmet> {
+    pub(super) fn written(&self, resource: &str) -> Result<String, Unmet> {
         let value = match self {
             Amount::Number(value) => Some(*value),
             Amount::Quantity(text) => quantity::parse(text),

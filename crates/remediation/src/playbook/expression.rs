@@ -75,6 +75,7 @@ impl Scope {
             ("ordinal", cel::to_value(&facts.ordinal)),
             ("autoscaler", cel::to_value(&facts.autoscaler)),
             ("service", cel::to_value(&facts.service)),
+            ("claim", cel::to_value(&facts.claim)),
             ("node", cel::to_value(&facts.node)),
             ("job", cel::to_value(&facts.job)),
             ("deletion", cel::to_value(&facts.deletion)),

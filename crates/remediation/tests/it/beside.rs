@@ -120,6 +120,33 @@ fn a_throttled_container_gets_more_cpu_up_to_the_cap() {
     check(&capped, "hand over by playbook cpu-throttled for LimitBounds");
 }
 
+/// A volume has no owner: the incident is its claim's own.
+#[test]
+fn a_claim_whose_volume_fills_up_grows_by_half_if_a_person_agrees() {
+    let filling = |phase: &str| {
+        with(out_of_memory(), |world| {
+            let data = ObjectRef::namespaced(Kind::PersistentVolumeClaim, "shop", "data");
+            let claim = Document(json!({
+                "kind": "PersistentVolumeClaim",
+                "metadata": { "name": "data", "namespace": "shop", "uid": "uid-data" },
+                "spec": { "resources": { "requests": { "storage": "10Gi" } } },
+                "status": { "phase": phase },
+            }));
+            let mut fills = anomaly(Reason::Exhaustion, "11:55:00");
+            fills.workload = data.clone();
+            world.evidence.anomalies = vec![fills];
+            world.evidence.incident.workload = data;
+            world.evidence.workload = Some(claim.clone());
+            world.evidence.claims = vec![claim];
+            world.evidence.pods.clear();
+        })
+    };
+    check(&filling("Bound"), "act ExpandClaim as Proposed");
+    let step = filling("Bound").plan().actions.remove(0);
+    assert_eq!(step.action.parameters, json!({ "claim": "data", "size": "15360Mi" }));
+    check(&filling("Pending"), "hand over by playbook claim-filling for Premise");
+}
+
 #[test]
 fn an_autoscaler_at_its_most_that_measures_more_load_gets_more_room() {
     let limited = |reason: &str| {
