@@ -62,14 +62,16 @@ impl Entry {
     /// decided, or a repair did not cure, stays handed over.
     pub(super) fn reconsider(&mut self, anomaly: &AnomalyRecord) -> bool {
         let lacked = self.plan.as_ref().is_some_and(|plan| plan.status == PlanStatus::HandedOver);
-        let mut of_kind = self.anomalies.values().filter(|known| known.reason == anomaly.reason);
-        let is_new = of_kind.all(|known| known.severity < anomaly.severity);
+        let is_known = self.anomalies.values().any(|known| known.reason == anomaly.reason);
+        let is_new = !is_known || self.incident.severity < anomaly.severity;
         let is_own = anomaly.workload == self.incident.workload;
         let is_untreated = self.incident.status == IncidentStatus::HandedOver && self.incident.attempts == 0;
         let anew = is_untreated && lacked && is_new && is_own;
         if anew {
             self.incident.status = IncidentStatus::Open;
             self.incident.closed_at = None;
+            // It counts once, though it may waver.
+            self.incident.severity = self.incident.severity.max(anomaly.severity);
             self.look_at = Some(anomaly.time);
         }
         anew
