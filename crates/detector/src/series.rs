@@ -12,7 +12,6 @@ use kubewise_core::{ObjectRef, Period};
 use kubewise_learn::hysteresis::{Hysteresis, Zone};
 use kubewise_learn::scorer::{self, Verdict};
 
-use crate::off::Off;
 use crate::text;
 use crate::work::Work;
 
@@ -135,12 +134,12 @@ impl Series {
         }
     }
 
-    /// The points to come are no neighbours of the last: nothing lasts over a gap.
-    pub(crate) fn gap(&mut self, off: Option<&Off>) {
+    /// The points to come are no neighbours of the last: nothing lasts over a gap. `fell` if it is off for a fall.
+    pub(crate) fn gap(&mut self, fell: bool) {
         self.hysteresis.gap();
         (self.fresh, self.run) = (0, 0);
         if let Some(work) = &mut self.work {
-            work.gap(off.is_some_and(|off| off.is_fall));
+            work.gap(fell);
         }
     }
 

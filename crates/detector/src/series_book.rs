@@ -123,7 +123,7 @@ impl SeriesBook {
         let Some(series) = self.series.get_mut(key) else { return false };
         let before = self.off.get(key);
         if Period::between(series.last, sample.time) > GAP {
-            series.gap(before);
+            series.gap(before.is_some_and(|off| off.is_fall));
         }
         let verdict = scorer.observe(&mut series.model, seconds(sample.time), sample.value);
         if verdict.outcome == Outcome::Ignored {
@@ -222,7 +222,7 @@ impl SeriesBook {
             Some(series) if series.last > CLOCK_SKEW.after(place.now) => {
                 series.model = series.model.heir();
                 series.last = Timestamp::MIN;
-                series.gap(self.off.get(key));
+                series.gap(self.off.get(key).is_some_and(|off| off.is_fall));
                 self.begun_anew += 1;
                 false
             }
