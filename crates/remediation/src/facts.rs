@@ -18,7 +18,7 @@ use kubewise_core::anomaly::Reason;
 use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
 use kubewise_core::state::{ObjectState, StateDetail};
-use kubewise_core::{Kind, Period, Timestamp};
+use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ use crate::action::restore_service::astray_of;
 use crate::evidence::Evidence;
 use crate::network::{Suspect, suspect};
 use crate::policy::{Options, made_by_us};
-use crate::revision::{Revisions, is_ready, template_of};
+use crate::revision::{Revision, Revisions, is_ready, template_of};
 use claim::ClaimFacts;
 use deletion::DeletionFacts;
 use job::JobFacts;
@@ -37,6 +37,8 @@ use throttling::ThrottlingFacts;
 
 /// A revision that never was healthy, or whose trouble began this soon after it (seconds), is to blame for it.
 const BLAME_WITHIN_SECONDS: i64 = 30 * 60;
+/// What grows takes its time to show; a revision that is older than this (seconds) is no release any more.
+const GROWTH_WITHIN_SECONDS: i64 = 3 * 3600;
 /// What is applied this soon after a revision came with it.
 const TOGETHER: Period = Period::from_mins(1);
 
@@ -398,6 +400,10 @@ fn to_blame(evidence: &Evidence, revisions: &Revisions, suspect: Option<&Suspect
     let Some(current) = revisions.current() else { return false };
     let Some(began) = current.began else { return false };
     let since = evidence.trouble_since();
+    let changed_since = suspect.is_some_and(|suspect| suspect.since > TOGETHER.after(began));
+    if evidence.reasons() == [Reason::Exhaustion] {
+        return grows_since(evidence, revisions, current, began) && !changed_since;
+    }
     let soon = since.duration_since(began).as_secs() <= BLAME_WITHIN_SECONDS;
     // A pod that failed as a whole stays as an object for days; it counts where that is the trouble.
     let evicted = evidence.reasons().contains(&Reason::Evicted);
@@ -421,8 +427,20 @@ fn to_blame(evidence: &Evidence, revisions: &Revisions, suspect: Option<&Suspect
     } else {
         stuck || only_its_pods_are_unready(evidence, &current.label)
     };
-    let changed_since = suspect.is_some_and(|suspect| suspect.since > TOGETHER.after(began));
     began <= since && in_its_pods && (soon || stuck || !current.was_recorded()) && !changed_since
+}
+
+/// Whether what grows is in the current revision's pods alone, and the healthy one before ran at least as long without.
+fn grows_since(evidence: &Evidence, revisions: &Revisions, current: &Revision, began: Timestamp) -> bool {
+    let Some(healthy) = revisions.last_healthy().and_then(|revision| revision.began) else { return false };
+    let shown_after = evidence.trouble_since().duration_since(began).as_secs();
+    let is_its_pod = |object: &ObjectRef| {
+        let pod = evidence.pods.iter().find(|pod| pod.object().is_ok_and(|own| own == *object));
+        pod.is_some_and(|pod| template_of(pod) == Some(&current.label))
+    };
+    (0..=GROWTH_WITHIN_SECONDS).contains(&shown_after)
+        && began.duration_since(healthy).as_secs() >= shown_after
+        && evidence.firing().all(|anomaly| is_its_pod(&anomaly.object))
 }
 
 /// Only Deployments have a deadline for their rollout; of others, unready pods tell.

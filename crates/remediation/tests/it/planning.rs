@@ -210,6 +210,19 @@ fn a_leak_that_has_not_killed_yet_is_handed_over_and_restarted_shortly_before_it
     };
     check(&leaking(Severity::Warning), "hand over by playbook memory-leak");
     check(&leaking(Severity::Critical), "act RolloutRestart as Approved");
+    // It came with the revision of ten minutes ago, and the one before ran for hours without.
+    let released = |object: &str| {
+        let mut released = world(Reason::Exhaustion, &running());
+        let mut grows = anomaly(Reason::Exhaustion, "11:55:00");
+        grows.container = Some("app".into());
+        grows.object = ObjectRef::namespaced(Kind::Pod, "shop", object);
+        released.evidence.anomalies = vec![grows];
+        let growth: Vec<f64> = (0..40).map(|i| (60.0 + 1.5 * f64::from(i)) * MEBI).collect();
+        released.samples(&MetricType::MemoryWorkingSet, &growth);
+        released
+    };
+    check(&released("cart-bad-1"), UNDO);
+    check(&released("cart-good-1"), "act RolloutRestart as Approved");
     // What fills up is no leak of the container: a claim, a quota.
     let other = with(leaking(Severity::Critical), |world| world.evidence.samples.clear());
     check(&other, "hand over by playbook hand-over");
