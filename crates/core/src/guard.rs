@@ -88,6 +88,8 @@ guards! {
         OwnRevision,
         /// A rollout is undone only to a revision that is there and was healthy.
         RevisionStillThere,
+        /// No template change while somebody holds the rollout.
+        PausedRollout,
         /// No template change under `Recreate` while pods are ready.
         RecreateStrategy,
         /// Nothing is scaled to zero.

@@ -238,6 +238,7 @@ const RULES: &[(Guard, Rule)] = &[
     (Guard::FieldOwnership, ownership::field_ownership),
     (Guard::OwnRevision, revision::own_revision),
     (Guard::RevisionStillThere, revision::revision_still_there),
+    (Guard::PausedRollout, revision::paused_rollout),
     (Guard::RecreateStrategy, revision::recreate_strategy),
     (Guard::NeverToZero, scale::never_to_zero),
     (Guard::NoStatefulSetScaleDown, scale::no_stateful_set_scale_down),

@@ -64,6 +64,18 @@ pub(super) fn revision_still_there(case: &Case<'_>) -> Finding {
     Ok(told)
 }
 
+/// Whoever holds a rollout wants to see it as it is, and what is changed meanwhile does nothing until it goes on.
+pub(super) fn paused_rollout(case: &Case<'_>) -> Finding {
+    if !case.changes_template() {
+        return Ok("no pod template is changed".into());
+    }
+    let holds = |workload: &Value| workload.pointer("/spec/paused") == Some(&Value::Bool(true));
+    if holds(&case.workload.0) || holds(&case.after()) {
+        return never(format!("the rollout of {} is paused", case.object));
+    }
+    Ok("the rollout is not paused".into())
+}
+
 pub(super) fn recreate_strategy(case: &Case<'_>) -> Finding {
     if !case.changes_template() {
         return Ok("no pod template is changed".into());

@@ -143,7 +143,7 @@ fn a_stuck_rollout_is_undone_also_without_a_crash() {
     let paused = with(world(Reason::ProgressDeadlineExceeded, &never_ready), |world| {
         world.set("/spec/paused", json!(true));
     });
-    check(&paused, "hand over by playbook hand-over");
+    check(&paused, "hand over by playbook rollout-stuck for PausedRollout");
 }
 
 #[test]

@@ -40,9 +40,13 @@ impl Stage {
     }
 
     /// One playbook: this action, whenever something crashes.
-    fn playbook(mut self, action: &str, parameters: &Value) -> Self {
+    fn playbook(self, action: &str, parameters: &Value) -> Self {
+        self.playbook_for("CrashLoopBackOff", action, parameters)
+    }
+
+    fn playbook_for(mut self, reason: &str, action: &str, parameters: &Value) -> Self {
         let text = format!(
-            "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\n\
+            "name: test\ndescription: d\nreasons: [{reason}]\nrootCause: r\nreasoning: r\n\
              candidates:\n  - action: {action}\n    parameters: {parameters}\n"
         );
         self.scene.playbook = Some(text);

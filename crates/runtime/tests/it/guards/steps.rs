@@ -5,7 +5,7 @@ use kubewise_core::guard::Guard;
 use kubewise_core::guard::proof::Scenario;
 use kubewise_core::plan::Operation;
 use kubewise_core::request::PatchOperation;
-use kubewise_sim::Workload;
+use kubewise_sim::{Change, Workload};
 use serde_json::json;
 
 use super::{A_WHILE, IMAGE, Stage, altered, field};
@@ -56,20 +56,28 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
-        guard: Guard::RecreateStrategy,
-        fault: "the strategy became Recreate while good pods still serve",
+        guard: Guard::PausedRollout,
+        fault: "somebody pauses the rollout that crashes",
         play: |guards| {
             let mut stage = Stage::new(guards);
             stage.begin();
             stage.scene.release(&cart(), "2-crash");
             stage.scene.pass(Period::from_secs(1));
-            stage.edit(&[
-                PatchOperation::Add { path: "/spec/paused".into(), value: json!(true) },
-                PatchOperation::Replace {
-                    path: "/spec/strategy".into(),
-                    value: json!({ "type": "Recreate" }),
-                },
-            ]);
+            stage.edit(&[PatchOperation::Add { path: "/spec/paused".into(), value: json!(true) }]);
+            stage.scene.pass(A_WHILE);
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::RecreateStrategy,
+        fault: "a playbook restarts by strategy Recreate, since a pod more finds no node",
+        play: |guards| {
+            let mut stage = Stage::new(guards).playbook_for("FailedScheduling", "RolloutRestart", &json!({}));
+            stage.scene.policy.disruption_budget = 1000;
+            stage.begin();
+            let strategy = json!({ "type": "Recreate" });
+            stage.edit(&[PatchOperation::Replace { path: "/spec/strategy".into(), value: strategy }]);
+            stage.scene.change(Change::Scale { workload: cart(), replicas: 1000 });
             stage.scene.pass(A_WHILE);
             stage.untouched()
         },
