@@ -160,8 +160,15 @@ impl Detector {
         changes
     }
 
-    /// The workload (or node) under which what happens to an object is told; `None` while it is not known.
+    /// The workload (or node) under which what happens to an object is told; `None` while it is not known. Volume claims
+    /// and quotas have no owner and are not watched: each stands for itself. An autoscaler stands for what it scales.
     pub fn workload_of(&self, object: &ObjectRef) -> Option<ObjectRef> {
+        if matches!(object.kind, Kind::PersistentVolumeClaim | Kind::ResourceQuota) {
+            return Some(object.clone());
+        }
+        if let StateDetail::Autoscaler(autoscaler) = &self.world.get(object)?.state.detail {
+            return Some(autoscaler.target.clone());
+        }
         self.world.workload_of(object)
     }
 
@@ -218,7 +225,7 @@ impl Detector {
         if !deviates && !fills {
             return;
         }
-        let Some(workload) = self.identify(&sample.object) else {
+        let Some(workload) = self.workload_of(&sample.object) else {
             self.unidentified += 1;
             return;
         };
@@ -240,18 +247,6 @@ impl Detector {
         if news {
             self.judge(&key.workload, now, changes);
         }
-    }
-
-    /// Volume claims and quotas have no owner and are not watched: each stands for itself. An autoscaler stands
-    /// for what it scales.
-    fn identify(&self, object: &ObjectRef) -> Option<ObjectRef> {
-        if matches!(object.kind, Kind::PersistentVolumeClaim | Kind::ResourceQuota) {
-            return Some(object.clone());
-        }
-        if let StateDetail::Autoscaler(autoscaler) = &self.world.get(object)?.state.detail {
-            return Some(autoscaler.target.clone());
-        }
-        self.world.workload_of(object)
     }
 
     /// A pod that starts or is on a node that is emptied, or a workload whose template or size was just changed: another
@@ -347,7 +342,7 @@ impl Detector {
         if let Some(workload) = served.map(|served| served.workload.clone()) {
             self.agenda.look_at(&workload, now);
         }
-        let Some(workload) = self.identify(&state.object) else { return };
+        let Some(workload) = self.workload_of(&state.object) else { return };
         if workload.kind == Kind::Node || self.telemetry.is_whole(&Kind::Pod) {
             self.judge(&workload, now, changes);
         } else {

@@ -12,9 +12,10 @@ use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::plan::{Indicators, Verdict};
 use kubewise_core::service::ServingService;
 use kubewise_core::state::{StateDetail, condition};
-use kubewise_core::{Kind, Period, Timestamp};
+use kubewise_core::{Kind, Period, Timestamp, quantity};
 use serde_json::Value;
 
+use crate::action::expand_claim::STORAGE;
 use crate::action::restore_service;
 
 /// Reasons for which a container waits that time alone does not heal.
@@ -96,6 +97,13 @@ fn replicas(document: &Document, indicators: &mut Indicators) {
             (1, u32::from(ready), true)
         }
         StateDetail::Pod(pod) => (1, u32::from(pod.ready), true),
+        // A claim's volume works while it is bound, and has grown once it holds what is asked for.
+        StateDetail::Other if state.object.kind == Kind::PersistentVolumeClaim => {
+            let amount = |place: &str| document.text(place).and_then(quantity::parse);
+            let (holds, asked) = (amount("/status/capacity/storage"), amount(STORAGE));
+            let bound = document.text("/status/phase") == Some("Bound");
+            (1, u32::from(bound), holds.zip(asked).is_none_or(|(holds, asked)| holds >= asked))
+        }
         StateDetail::Autoscaler(_)
         | StateDetail::Budget(_)
         | StateDetail::Service(_)

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use kubewise_core::document::Document;
 use kubewise_core::metric::{MetricAnswer, MetricQuery, MetricType, NormalizedMetric};
 use kubewise_core::record::SchemaVersion;
-use kubewise_core::{Failure, Kind, ObjectRef, Timestamp};
+use kubewise_core::{Failure, Kind, ObjectRef, Period, Timestamp};
 
 use crate::cluster::Cluster;
 use crate::fault::Gap;
 use crate::kubelet::{ContainerRun, Phase, PodRun};
 use crate::read::{count, quantity};
+
+/// On a claim: how much is written to its volume in an hour, such as `1Gi`.
+const FILLS_PER_HOUR: &str = "fills-per-hour";
 
 /// Collects the samples of one answer.
 struct Answer<'a> {
@@ -49,6 +52,7 @@ impl Cluster {
             "Node" => self.node_samples(&mut answer),
             "HorizontalPodAutoscaler" => self.autoscaler_samples(&mut answer),
             "ResourceQuota" => self.quota_samples(&mut answer),
+            "PersistentVolumeClaim" => self.volume_samples(&mut answer),
             _ => self.replica_samples(&mut answer),
         }
         let mut samples = answer.samples;
@@ -112,6 +116,22 @@ impl Cluster {
             let (current, max) =
                 (count(document, "/status/currentReplicas"), count(document, "/spec/maxReplicas"));
             answer.add(object, None, None, f64::from(current) / f64::from(max));
+        }
+    }
+
+    /// A volume fills steadily from its claim's creation on, if the claim says how fast.
+    fn volume_samples(&self, answer: &mut Answer<'_>) {
+        if answer.query.metric_type != MetricType::VolumeUsage {
+            return;
+        }
+        for (object, document) in self.store.list(&Kind::PersistentVolumeClaim, None) {
+            let size = quantity(document.0.pointer("/spec/resources/requests/storage"));
+            let rate = document.annotation(FILLS_PER_HOUR).and_then(kubewise_core::quantity::parse);
+            let made = document.time("/metadata/creationTimestamp");
+            if let (Some(size), Some(rate), Some(made)) = (size, rate, made) {
+                let hours = Period::between(made, self.now).as_secs_f64() / 3600.0;
+                answer.add(object, None, None, (rate * hours / size).min(1.0));
+            }
         }
     }
 

@@ -173,7 +173,7 @@ fn a_plan_is_held_against_everything_again_before_each_step() {
 fn every_rule_is_kept_in_the_plan_as_proof() {
     let plan = crash_loop().plan();
     let rules: Vec<_> = plan.safety_constraints.iter().map(|constraint| constraint.rule.as_str()).collect();
-    assert_eq!(rules.len(), 25);
+    assert_eq!(rules.len(), 26);
     assert!(plan.safety_constraints.iter().all(|constraint| !constraint.finding.is_empty()));
     let mut refused = crash_loop();
     refused.annotate("meta.helm.sh/release-name", "cart");

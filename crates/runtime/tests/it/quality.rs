@@ -2,9 +2,10 @@
 //! that moves in a healthy one.
 
 use kubewise_core::anomaly::Reason;
-use kubewise_core::incident::Incident;
+use kubewise_core::incident::{Incident, IncidentStatus};
 use kubewise_core::metric::{MetricQuery, MetricType};
 use kubewise_core::plan::Mode;
+use kubewise_core::port::Control as _;
 use kubewise_core::request::PatchOperation;
 use kubewise_core::{Kind, ObjectRef, Period, Timestamp};
 use kubewise_sim::{Behaviour, Change, Workload};
@@ -231,4 +232,30 @@ fn a_leak_is_handed_over_at_once_restarted_shortly_before_its_end_and_three_time
     assert_eq!((restarts, scene.changes().len()), (3, 3));
     assert!(scene.anomalies().iter().any(|one| one.reason == Reason::OomKilled), "then it is a person's");
     assert_eq!(scene.world.notices().last().unwrap().reason, "HandedOver");
+}
+
+/// A volume has no workload of its own: the incident, its plan and its proof are the claim's.
+#[test]
+fn a_claim_whose_volume_fills_up_is_told_and_grows_when_a_person_agrees() {
+    let mut scene = Scene::empty(Mode::Auto);
+    scene.catalogue =
+        vec![query(MetricType::VolumeUsage, Kind::PersistentVolumeClaim, "ratio", Period::from_secs(60))];
+    let claim = json!({
+        "kind": "PersistentVolumeClaim",
+        "metadata": { "namespace": "shop", "name": "data", "annotations": { "fills-per-hour": "1Gi" } },
+        "spec": { "resources": { "requests": { "storage": "10Gi" } } },
+        "status": { "phase": "Bound" },
+    });
+    let claim = scene.world.create(claim).unwrap();
+    let run = scene.start("first");
+    scene.pass(Period::from_mins(4 * 60));
+    let [plan] = scene.plans().try_into().unwrap();
+    assert_eq!(plan.workload, claim);
+    let limit = Period::from_secs(1).after(scene.world.now());
+    let approve = async move { run.handle.approve(&plan.id, "ada").await };
+    scene.simulation.complete(limit, approve).unwrap().unwrap();
+    scene.until_status(IncidentStatus::Repaired);
+    let size = scene.world.get(&claim).unwrap();
+    assert_eq!(size.text("/spec/resources/requests/storage"), Some("15360Mi"));
+    assert_eq!(scene.changes().len(), 1);
 }
