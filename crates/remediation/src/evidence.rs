@@ -1,6 +1,7 @@
 //! What is known about an incident when a plan is made.
 
 pub(crate) mod all_pods;
+pub(crate) mod amounts;
 mod items;
 mod settings;
 

@@ -12,7 +12,7 @@ use super::scale::{most_replicas, replicas};
 use super::{Case, Finding, Options, never, room};
 use crate::action::{Rounding, TEMPLATE, share};
 use crate::evidence::Evidence;
-use crate::evidence::all_pods::{RESOURCES, limits, requests};
+use crate::evidence::amounts::{Amounts, RESOURCES, amounts, limits, requests, whole};
 
 /// Quotas of these scopes do not count the pods of a workload that serves.
 const OTHER_SCOPES: [&str; 2] = ["BestEffort", "Terminating"];
@@ -45,9 +45,10 @@ pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
 /// The pods of the workload, if they are given other resources, or more of them are made or may be.
 fn rolled_out(case: &Case<'_>) -> Option<Growth> {
     let after = case.after();
+    let ranges = &case.evidence.limit_ranges;
     let growth = Growth {
-        before: Pod::of(case.workload.0.pointer(TEMPLATE)),
-        after: Pod::of(after.pointer(TEMPLATE)),
+        before: Pod::of(case.workload.0.pointer(TEMPLATE), ranges),
+        after: Pod::of(after.pointer(TEMPLATE), ranges),
         replicas_before: replicas(&case.workload.0),
         replicas_after: replicas(&after).max(most_replicas(case)),
         surge: surge(case),
@@ -69,8 +70,8 @@ fn resized(case: &Case<'_>) -> impl Iterator<Item = Growth> {
             crate::field::set(&mut after, &change.path, change.after.clone());
         }
         Some(Growth {
-            before: Pod::of(Some(&pod.0)),
-            after: Pod::of(Some(&after)),
+            before: Pod::of(Some(&pod.0), &[]),
+            after: Pod::of(Some(&after), &[]),
             replicas_before: 1,
             replicas_after: 1,
             surge: 0,
@@ -95,6 +96,9 @@ pub(super) struct Growth {
 #[derive(Debug, Default)]
 pub(super) struct Pod {
     containers: Vec<Container>,
+    /// What the scheduler sets aside.
+    pub(super) requests: Amounts,
+    limits: Amounts,
 }
 
 /// Amounts in the order of [`RESOURCES`]; bytes and cores.
@@ -106,30 +110,36 @@ struct Container {
 }
 
 impl Pod {
-    /// From a pod or a pod template.
-    pub(super) fn of(pod: Option<&Value>) -> Self {
-        let containers = pod.and_then(|pod| pod.pointer("/spec/containers")).and_then(Value::as_array);
-        Pod { containers: containers.into_iter().flatten().map(Container::of).collect() }
-    }
-
-    /// What the scheduler sets aside.
-    pub(super) fn requests(&self) -> [f64; 2] {
-        self.sum(|container| &container.requests)
-    }
-
-    fn limits(&self) -> [f64; 2] {
-        self.sum(|container| &container.limits)
-    }
-
-    fn sum(&self, of: impl Fn(&Container) -> &[Option<f64>; 2]) -> [f64; 2] {
-        [0, 1].map(|index| self.containers.iter().filter_map(|container| of(container)[index]).sum())
+    /// From a pod, or from a pod template that limit ranges complete.
+    fn of(pod: Option<&Value>, ranges: &[Document]) -> Self {
+        let Some(pod) = pod else { return Pod::default() };
+        let of = |spec: &Value| Container::of(spec, ranges);
+        let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
+        Pod {
+            containers: containers.into_iter().flatten().map(of).collect(),
+            requests: whole(pod, requests, |spec| of(spec).requests),
+            limits: whole(pod, limits, |spec| of(spec).limits),
+        }
     }
 }
 
 impl Container {
-    fn of(spec: &Value) -> Self {
+    fn of(spec: &Value, ranges: &[Document]) -> Self {
         let name = spec.get("name").and_then(Value::as_str).unwrap_or_default().into();
-        Container { name, limits: limits(spec), requests: requests(spec) }
+        let usual = |kind: &str| {
+            let items = ranges.iter().flat_map(|range| range.list("/spec/limits"));
+            let mut of_containers =
+                items.filter(|item| item.get("type").and_then(Value::as_str) == Some("Container"));
+            of_containers.find_map(|item| item.get(kind)).map(amounts).unwrap_or_default()
+        };
+        let filled = |stated: [Option<f64>; 2], usual: [Option<f64>; 2]| {
+            [0, 1].map(|index| stated[index].or(usual[index]))
+        };
+        Container {
+            name,
+            limits: filled(limits(spec), usual("default")),
+            requests: filled(requests(spec), usual("defaultRequest")),
+        }
     }
 }
 
@@ -272,7 +282,7 @@ fn limit_ranges(case: &Case<'_>, growth: &Growth) -> Finding {
                         })
                         .collect(),
                     Some("Pod") => {
-                        vec![("the pod", growth.after.limits()[index], growth.after.requests()[index])]
+                        vec![("the pod", growth.after.limits[index], growth.after.requests[index])]
                     }
                     _ => continue,
                 };
@@ -303,8 +313,8 @@ fn limit_ranges(case: &Case<'_>, growth: &Growth) -> Finding {
 }
 
 fn quotas(case: &Case<'_>, growth: &Growth) -> Finding {
-    let limits = more(growth, growth.before.limits(), growth.after.limits());
-    let requests = more(growth, growth.before.requests(), growth.after.requests());
+    let limits = more(growth, growth.before.limits, growth.after.limits);
+    let requests = more(growth, growth.before.requests, growth.after.requests);
     let pods =
         f64::from(growth.surge) + f64::from(growth.replicas_after.saturating_sub(growth.replicas_before));
     let wanted = [
@@ -347,7 +357,7 @@ fn counts_these_pods(quota: &Document) -> bool {
 }
 
 /// What is used more at the peak of the rollout: surge pods, grown pods and added pods.
-fn more(growth: &Growth, before: [f64; 2], after: [f64; 2]) -> [f64; 2] {
+fn more(growth: &Growth, before: Amounts, after: Amounts) -> Amounts {
     let (surge, old) = (f64::from(growth.surge), f64::from(growth.replicas_before));
     let added = f64::from(growth.replicas_after.saturating_sub(growth.replicas_before));
     [0, 1].map(|index| (surge + added) * after[index] + old * (after[index] - before[index]).max(0.0))

@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::limits::Growth;
 use super::{Case, Finding, never};
 use crate::action::TEMPLATE;
-use crate::evidence::all_pods::{Room, add, is_alive, set_aside};
+use crate::evidence::all_pods::{add, is_alive};
+use crate::evidence::amounts::{Amounts, Room, set_aside};
 
 /// The kubelet's default, where a node does not tell.
 const DEFAULT_MAX_PODS: f64 = 110.0;
@@ -33,7 +34,7 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
             nodes.insert(name, free);
         }
     }
-    let weight_after = weight(growth.after.requests());
+    let weight_after = weight(growth.after.requests);
     let total = growth.replicas_after;
     let mut placed = 0;
     let in_place = case.object.kind == Kind::DaemonSet;
@@ -92,14 +93,14 @@ pub(super) fn in_place(case: &Case<'_>, name: &str, growth: &Growth) -> Finding 
         return never("the room on the pod's node is not known");
     };
     take(&mut free, all_pods.taken(name));
-    add(&mut free, weight(growth.before.requests()));
-    if !fits(&free, weight(growth.after.requests())) {
+    add(&mut free, weight(growth.before.requests));
+    if !fits(&free, weight(growth.after.requests)) {
         return never(format!("node {name} has no room for what the pod would ask for more"));
     }
     Ok(format!("node {name} has room for it"))
 }
 
-fn weight([memory, cpu]: [f64; 2]) -> Room {
+fn weight([memory, cpu]: Amounts) -> Room {
     [memory, cpu, 1.0]
 }
 

@@ -6,7 +6,7 @@ use kubewise_core::plan::FieldChange;
 use serde_json::{Value, json};
 
 use super::{check, decided};
-use crate::fixture::{MEBI, crash_loop, node, out_of_memory, stateful_set};
+use crate::fixture::{MEBI, World, change_all_pods, crash_loop, node, out_of_memory, stateful_set};
 
 fn limit_range(kind: &str, bounds: &Value) -> Document {
     let mut item = bounds.clone();
@@ -20,6 +20,26 @@ fn quota(key: &str, hard: &str, used: &str) -> Document {
         "metadata": { "name": "quota" },
         "status": { "hard": { key: hard }, "used": { key: used } },
     }))
+}
+
+fn room_for(world: &mut World, memory: &str) {
+    world.evidence.nodes = vec![node("n1", memory), node("n2", memory)];
+}
+
+/// Init containers in the template and in its pods, on nodes of 400 MiB.
+fn beside(world: &mut World, containers: &Value) {
+    room_for(world, "400Mi");
+    world.set("/spec/template/spec/initContainers", containers.clone());
+}
+
+fn init(memory: &str) -> Value {
+    json!([{ "name": "init", "resources": { "requests": { "memory": memory } } }])
+}
+
+fn sidecar(memory: &str) -> Value {
+    let mut container = init(memory);
+    container[0]["restartPolicy"] = json!("Always");
+    container
 }
 
 #[test]
@@ -91,6 +111,55 @@ fn limits_stay_between_use_and_what_there_is() {
                 true,
             ),
             ("room for it", |w| w.evidence.nodes = vec![node("n1", "400Mi"), node("n2", "400Mi")], false),
+            // Two pods of 128 MiB become two of 192 MiB; beside them, what each container more takes of 400 MiB a node.
+            ("no room for a sidecar", |w| beside(w, &sidecar("100Mi")), true),
+            ("room for a small one", |w| beside(w, &sidecar("8Mi")), false),
+            ("no room for a large init container", |w| beside(w, &init("300Mi")), true),
+            (
+                "room for a sidecar beside the init container",
+                |w| beside(w, &json!([sidecar("70Mi")[0], init("200Mi")[0]])),
+                false,
+            ),
+            ("an init container ends before the others begin", |w| beside(w, &init("190Mi")), false),
+            (
+                "a sidecar runs beside the init container after it",
+                |w| beside(w, &json!([sidecar("80Mi")[0], init("200Mi")[0]])),
+                true,
+            ),
+            (
+                "a limit range gives the others their requests",
+                |w| {
+                    room_for(w, "400Mi");
+                    w.set(
+                        "/spec/template/spec/initContainers",
+                        json!([{ "name": "mesh", "restartPolicy": "Always" }]),
+                    );
+                    let usual = json!({ "defaultRequest": { "memory": "100Mi" } });
+                    w.evidence.limit_ranges.push(limit_range("Container", &usual));
+                },
+                true,
+            ),
+            (
+                "what its runtime takes",
+                |w| {
+                    room_for(w, "400Mi");
+                    w.set("/spec/template/spec/overhead", json!({ "memory": "100Mi" }));
+                },
+                true,
+            ),
+            (
+                "pods that were granted more than they ask for",
+                |w| {
+                    room_for(w, "400Mi");
+                    change_all_pods(w, |pods| {
+                        for pod in pods {
+                            let status = &mut pod.0["status"]["containerStatuses"][0];
+                            status["allocatedResources"] = json!({ "memory": "300Mi" });
+                        }
+                    });
+                },
+                true,
+            ),
             (
                 "room only on nodes that are not for it",
                 |w| {
