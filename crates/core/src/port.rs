@@ -79,6 +79,9 @@ pub trait ClusterReader: Send + Sync {
     /// a cut list must not pass for a whole one. None of a kind that the cluster does not have.
     async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Document>, Failure>;
 
+    /// The pods of every namespace that are bound to a node, by name; whole or a failure, as a list.
+    async fn pods_on(&self, node: &str) -> Result<Vec<Document>, Failure>;
+
     /// The last lines that a container wrote; of its previous run if `previous`. At most 64 KiB.
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure>;
 

@@ -75,6 +75,10 @@ impl ClusterReader for LateCluster {
         self.connected().await?.0.list(kind, namespace).await
     }
 
+    async fn pods_on(&self, node: &str) -> Result<Vec<Document>, Failure> {
+        self.connected().await?.0.pods_on(node).await
+    }
+
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
         self.connected().await?.0.logs(pod, container, previous).await
     }

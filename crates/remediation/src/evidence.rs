@@ -19,7 +19,8 @@ use kubewise_core::service::ServingService;
 use kubewise_core::state::{ContainerState, ObjectState};
 use kubewise_core::{Kind, ObjectRef, Timestamp, Uid};
 
-pub use all_pods::AllPods;
+pub use all_pods::{AllPods, taken_by};
+pub use amounts::Room;
 pub(crate) use settings::SETTINGS;
 
 /// Owner chains in Kubernetes are short (pod, ReplicaSet, Deployment, operator); a longer one is a cycle.
@@ -51,6 +52,8 @@ pub struct Evidence {
     pub nodes: Vec<Document>,
     /// For the room on nodes; `None` if they could not be listed.
     pub all_pods: Option<AllPods>,
+    /// Where they are too many for that: what pods take of some nodes ([`crate::policy::nodes_to_look_at`]).
+    pub looked_at: BTreeMap<String, Room>,
     pub events: Vec<EventRecord>,
     /// Revisions of the workload that were seen available, newest first.
     pub healthy: Vec<HealthyRevision>,
@@ -175,6 +178,7 @@ impl Evidence {
             services: Vec::new(),
             nodes: Vec::new(),
             all_pods: None,
+            looked_at: BTreeMap::new(),
             events: Vec::new(),
             healthy: Vec::new(),
             serving: Vec::new(),
@@ -240,6 +244,14 @@ impl Evidence {
     pub(crate) fn evictable(&self, uid: &Uid) -> Option<&Document> {
         let mut pods = self.pods.iter().chain(self.on_node());
         pods.find(|pod| pod.uid().is_ok_and(|own| own == *uid))
+    }
+
+    /// What pods take of a node; `None` if that is not known.
+    pub(crate) fn taken(&self, node: &str) -> Option<Room> {
+        match &self.all_pods {
+            Some(pods) => Some(pods.taken(node)),
+            None => self.looked_at.get(node).copied(),
+        }
     }
 
     /// The pods of every namespace; none if they could not be listed.

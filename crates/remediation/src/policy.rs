@@ -32,6 +32,7 @@ pub use freeze::{Cron, Freeze, NotACron};
 pub(crate) use intent::is_done;
 pub(crate) use limits::memory_cap;
 pub(crate) use revision::made_by_us;
+pub use room::nodes_to_look_at;
 
 /// Raises or lowers the mode of a workload or namespace.
 pub const MODE_ANNOTATION: &str = "kubewise.dev/mode";

@@ -1,6 +1,10 @@
 //! Gathering evidence: what remediation asks for, read through the ports.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
+
 use futures::future::{join_all, try_join_all};
+use futures::stream::{self, StreamExt as _};
 use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::anomaly::AnomalyRecord;
 use kubewise_core::document::Document;
@@ -12,10 +16,10 @@ use kubewise_core::port::ClusterReader;
 use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
 use kubewise_core::service::ServingService;
-use kubewise_core::{Failure, Kind, ObjectRef, Period, Timestamp};
+use kubewise_core::{Failure, Kind, ObjectRef, Period, Rejection, Timestamp};
 use kubewise_remediation::action::successor;
-use kubewise_remediation::evidence::{self, AllPods, Evidence, LogExcerpt};
-use kubewise_remediation::policy::{Surroundings, autonomy};
+use kubewise_remediation::evidence::{self, AllPods, Evidence, LogExcerpt, Room, taken_by};
+use kubewise_remediation::policy::{Surroundings, autonomy, nodes_to_look_at};
 use kubewise_remediation::verify;
 use tokio::sync::Mutex;
 
@@ -25,6 +29,9 @@ use crate::runtime::Shared;
 const RECORDS: usize = 100;
 /// Of action records in the report on autonomy: 10,000, of which each is about 2 KB.
 const MOST_PAGES: usize = 20;
+
+/// Of nodes, where the pods are listed node by node: quick, and no more than a few users' worth of load.
+const LISTS_AT_ONCE: usize = 8;
 
 /// While plans are made, one list of every pod of the cluster serves for this long.
 const SAME_PODS: Period = Period::from_secs(5);
@@ -43,15 +50,20 @@ pub(crate) enum For {
 pub(crate) struct PodList(Mutex<Option<(Timestamp, AllPods)>>);
 
 impl PodList {
-    /// As of `since` or later; who asks meanwhile waits for the same answer. `None` if it cannot be had.
-    async fn since(&self, reader: &dyn ClusterReader, since: Timestamp, now: Timestamp) -> Option<AllPods> {
+    /// As of `since` or later; who asks meanwhile waits for the same answer.
+    async fn since(
+        &self,
+        reader: &dyn ClusterReader,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<AllPods, Failure> {
         let mut newest = self.0.lock().await;
         if let Some((_, pods)) = newest.as_ref().filter(|(asked, _)| *asked >= since) {
-            return Some(pods.clone());
+            return Ok(pods.clone());
         }
-        let pods = AllPods::from(reader.list(&Kind::Pod, None).await.ok()?);
+        let pods = AllPods::from(reader.list(&Kind::Pod, None).await?);
         *newest = Some((now, pods.clone()));
-        Some(pods)
+        Ok(pods)
     }
 
     /// A list of every pod is large, so it is kept no longer than it serves.
@@ -93,14 +105,20 @@ pub(crate) async fn evidence_of(
         let policies = reader.list(&Kind::NetworkPolicy, workload.namespace.as_deref()).await;
         documents.extend(policies.unwrap_or_default());
     }
-    // Room on nodes is judged only if everything that takes room is known.
     let now = shared.clock.now();
     let since = if purpose == For::Plan { SAME_PODS.before(now) } else { now };
     let all_pods = shared.all_pods.since(reader.as_ref(), since, now).await;
     // Those of dependants tell nothing about the root; what is planned is for the root alone.
     anomalies.retain(|anomaly| anomaly.workload == workload);
     let mut evidence = Evidence::assemble(incident, anomalies, document, documents, shared.clock.now());
-    evidence.all_pods = all_pods;
+    // Room on a node is judged only if everything that takes room there is known.
+    match all_pods {
+        Ok(pods) => evidence.all_pods = Some(pods),
+        Err(failure) if failure.is(Rejection::Invalid) => {
+            evidence.looked_at = look_at(reader.as_ref(), nodes_to_look_at(&evidence)).await;
+        }
+        Err(_) => {}
+    }
     evidence.events = events(shared, &workload).await?;
     evidence.healthy = revisions(shared, &workload).await?;
     evidence.serving = serving(shared, &workload).await?;
@@ -122,6 +140,15 @@ pub(crate) async fn evidence_of(
             settings.into_iter().zip(times).filter_map(|(one, time)| Some((one, time.ok()??))).collect();
     }
     Ok(evidence)
+}
+
+/// What pods take of these nodes, as far as it can be known.
+async fn look_at(reader: &dyn ClusterReader, nodes: BTreeSet<String>) -> BTreeMap<String, Room> {
+    let look = |node: String| async move {
+        let pods = reader.pods_on(&node).await.ok()?;
+        Some((node, taken_by(&pods)))
+    };
+    stream::iter(nodes).map(look).buffer_unordered(LISTS_AT_ONCE).filter_map(ready).collect().await
 }
 
 /// The guarded indicators of a workload now.

@@ -252,6 +252,10 @@ impl<P: ClusterReader + ?Sized> ClusterReader for GuardedCluster<P> {
         self.1.retrying(|| self.0.list(kind, namespace)).await
     }
 
+    async fn pods_on(&self, node: &str) -> Result<Vec<Document>, Failure> {
+        self.1.retrying(|| self.0.pods_on(node)).await
+    }
+
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
         self.1.once(self.0.logs(pod, container, previous)).await
     }

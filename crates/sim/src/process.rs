@@ -129,6 +129,13 @@ impl ClusterReader for Process {
         Ok(all)
     }
 
+    async fn pods_on(&self, node: &str) -> Result<Vec<Document>, Failure> {
+        self.life.beat().await;
+        let mut pods = self.world.list(&Kind::Pod, None);
+        pods.retain(|pod| pod.text("/spec/nodeName") == Some(node));
+        Ok(pods)
+    }
+
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
         self.life.beat().await;
         self.world.lock().logs(pod, container, previous)

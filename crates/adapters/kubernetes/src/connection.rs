@@ -141,7 +141,7 @@ pub(crate) fn invalid(message: String) -> Failure {
 }
 
 /// Names and namespaces become parts of a path.
-fn segment(name: &str) -> Result<&str, Failure> {
+pub(crate) fn segment(name: &str) -> Result<&str, Failure> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(allowed) {
         return Err(invalid(format!("`{name}` is not a name that an object can have")));

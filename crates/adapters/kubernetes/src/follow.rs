@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use kube::core::WatchEvent;
-use kube::core::params::WatchParams;
+use kube::core::params::{ListParams, WatchParams};
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::DefaultBackoff;
 use kubewise_core::document::Document;
@@ -99,7 +99,9 @@ impl Follower {
 
     async fn list(&mut self, next: Option<String>) -> Place {
         let what = format!("list {}", self.kind);
-        let page = list_page(&self.connection, &what, &self.kind, None, self.page_size, next).await;
+        let wanted =
+            ListParams { limit: Some(self.page_size), continue_token: next, ..ListParams::default() };
+        let page = list_page(&self.connection, &what, &self.kind, None, &wanted).await;
         let page = match page {
             Ok(page) => page,
             Err(failure) => return self.cut(failure, Place::Unlisted),

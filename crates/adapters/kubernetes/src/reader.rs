@@ -9,7 +9,7 @@ use kubewise_core::{Failure, Kind, ObjectRef, Rejection, Timestamp};
 use serde_json::Value;
 
 use crate::answer::Intent;
-use crate::connection::{Connection, collection, invalid, place, settings_place};
+use crate::connection::{Connection, collection, invalid, place, segment, settings_place};
 use crate::kubernetes::Kubernetes;
 
 /// The port's promise: a list is whole or it fails.
@@ -28,29 +28,16 @@ impl ClusterReader for Kubernetes {
     }
 
     async fn list(&self, kind: &Kind, namespace: Option<&str>) -> Result<Vec<Document>, Failure> {
-        let what = format!("list {kind}{}", namespace.map(|name| format!(" in {name}")).unwrap_or_default());
-        let mut found = Vec::new();
         if kind.is_extension() && !serves(&self.reads, kind).await? {
-            return Ok(found);
+            return Ok(Vec::new());
         }
-        let mut next = None;
-        loop {
-            let page = list_page(&self.reads, &what, kind, namespace, self.options.page_size, next).await?;
-            let total = found.len() + page.items.len() + page.remaining;
-            if total > MAX_LIST {
-                return Err(invalid(format!(
-                    "{what}: {total} objects are more than the {MAX_LIST} that are taken"
-                )));
-            }
-            found.extend(page.items.into_iter().map(Document));
-            next = page.next;
-            if next.is_none() {
-                break;
-            }
-        }
-        let key = |document: &Document, pointer| document.text(pointer).unwrap_or_default().to_owned();
-        found.sort_by_cached_key(|found| (key(found, "/metadata/namespace"), key(found, "/metadata/name")));
-        Ok(found)
+        let what = format!("list {kind}{}", namespace.map(|name| format!(" in {name}")).unwrap_or_default());
+        self.whole_list(&what, kind, namespace, &ListParams::default()).await
+    }
+
+    async fn pods_on(&self, node: &str) -> Result<Vec<Document>, Failure> {
+        let bound = ListParams::default().fields(&format!("spec.nodeName={}", segment(node)?));
+        self.whole_list(&format!("list Pod on {node}"), &Kind::Pod, None, &bound).await
     }
 
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {
@@ -81,6 +68,37 @@ impl ClusterReader for Kubernetes {
             Err(failure) if failure.is(Rejection::NotFound) || failure.is(Rejection::Forbidden) => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+}
+
+impl Kubernetes {
+    /// All that are selected, by name.
+    async fn whole_list(
+        &self,
+        what: &str,
+        kind: &Kind,
+        namespace: Option<&str>,
+        selected: &ListParams,
+    ) -> Result<Vec<Document>, Failure> {
+        let mut found = Vec::new();
+        let mut wanted = selected.clone().limit(self.options.page_size);
+        loop {
+            let page = list_page(&self.reads, what, kind, namespace, &wanted).await?;
+            let total = found.len() + page.items.len() + page.remaining;
+            if total > MAX_LIST {
+                return Err(invalid(format!(
+                    "{what}: {total} objects are more than the {MAX_LIST} that are taken"
+                )));
+            }
+            found.extend(page.items.into_iter().map(Document));
+            wanted.continue_token = page.next;
+            if wanted.continue_token.is_none() {
+                break;
+            }
+        }
+        let key = |document: &Document, pointer| document.text(pointer).unwrap_or_default().to_owned();
+        found.sort_by_cached_key(|found| (key(found, "/metadata/namespace"), key(found, "/metadata/name")));
+        Ok(found)
     }
 }
 
@@ -125,11 +143,9 @@ pub(crate) async fn list_page(
     what: &str,
     kind: &Kind,
     namespace: Option<&str>,
-    page_size: u32,
-    next: Option<String>,
+    wanted: &ListParams,
 ) -> Result<ListPage, Failure> {
-    let wanted = ListParams { limit: Some(page_size), continue_token: next, ..ListParams::default() };
-    let request = collection(kind, namespace)?.list(&wanted);
+    let request = collection(kind, namespace)?.list(wanted);
     let mut list = connection.object(Intent::Read, what, request).await?;
     let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) else {
         return Err(Failure::Unavailable { message: format!("{what}: the answer is not a list") });

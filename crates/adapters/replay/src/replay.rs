@@ -295,6 +295,12 @@ impl ClusterReader for Replay {
         Ok(found)
     }
 
+    async fn pods_on(&self, node: &str) -> Result<Vec<Document>, Failure> {
+        let past = self.lock();
+        let pods = past.documents.values().filter(|document| document.text("/spec/nodeName") == Some(node));
+        Ok(pods.cloned().collect())
+    }
+
     async fn logs(&self, pod: &ObjectRef, _: &str, _: bool) -> Result<String, Failure> {
         let message = format!("a history holds no logs, not of {pod} either");
         Err(Failure::Rejected { reason: Rejection::NotFound, message })

@@ -52,6 +52,13 @@ impl AllPods {
     }
 }
 
+/// What these pods take together.
+pub fn taken_by(pods: &[Document]) -> Room {
+    let mut taken = Room::default();
+    pods.iter().filter(|pod| is_alive(pod)).for_each(|pod| add(&mut taken, set_aside(pod)));
+    taken
+}
+
 pub(crate) fn add(sum: &mut Room, weight: Room) {
     sum.iter_mut().zip(weight).for_each(|(sum, weight)| *sum += weight);
 }

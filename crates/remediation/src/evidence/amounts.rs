@@ -9,7 +9,7 @@ pub(crate) const RESOURCES: [&str; 2] = ["memory", "cpu"];
 /// Memory in bytes, CPU in cores.
 pub(crate) type Amounts = [f64; 2];
 /// Memory in bytes, CPU in cores, pods.
-pub(crate) type Room = [f64; 3];
+pub type Room = [f64; 3];
 
 /// What a container asks for; where it does not say, the API server takes its limit.
 pub(crate) fn requests(container: &Value) -> [Option<f64>; 2] {

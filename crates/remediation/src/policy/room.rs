@@ -3,7 +3,7 @@
 //! Spreading and affinity between pods are not played: where they stand in the way, pods stay pending, and the
 //! verification shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kubewise_core::document::Document;
 use kubewise_core::{Kind, quantity};
@@ -12,35 +12,58 @@ use serde_json::Value;
 use super::limits::Growth;
 use super::{Case, Finding, never};
 use crate::action::TEMPLATE;
+use crate::evidence::Evidence;
 use crate::evidence::all_pods::{add, is_alive};
 use crate::evidence::amounts::{Amounts, Room, set_aside};
 
 /// The kubelet's default, where a node does not tell.
 const DEFAULT_MAX_PODS: f64 = 110.0;
 
+/// Of a cluster with more pods than one list takes, the room is asked for on so many nodes: room for a large rollout, in no
+/// more than a second of lists. Room on others is not counted on.
+const MOST_NODES: usize = 50;
+
+/// The nodes to look at where not all pods of the cluster can be listed: the workload's own, and then those that could take
+/// more of its pods.
+pub fn nodes_to_look_at(evidence: &Evidence) -> BTreeSet<String> {
+    let template = evidence.workload.as_ref().and_then(|workload| workload.0.pointer(TEMPLATE));
+    let own = evidence.pods.iter().filter_map(|pod| pod.text("/spec/nodeName"));
+    let others = evidence.nodes.iter().filter(|node| admits(node, template));
+    let mut names = BTreeSet::new();
+    for name in own.chain(others.filter_map(|node| node.text("/metadata/name"))) {
+        if names.len() == MOST_NODES {
+            break;
+        }
+        names.insert(name.to_owned());
+    }
+    names
+}
+
 pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
-    let Some(all_pods) = &case.evidence.all_pods else {
+    let evidence = case.evidence;
+    let whole = evidence.all_pods.is_some();
+    if !whole && evidence.looked_at.is_empty() {
         return never("the room on the nodes is not known: not all pods could be listed");
-    };
+    }
+    if case.object.kind == Kind::DaemonSet {
+        return on_their_nodes(case, growth);
+    }
     let template = case.workload.0.pointer(TEMPLATE);
     let required = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
     if template.and_then(|template| template.pointer(required)).is_some() {
         return never("the room on the nodes is not known: required node affinity is not judged");
     }
     let mut nodes: BTreeMap<&str, Room> = BTreeMap::new();
-    for node in case.evidence.nodes.iter().filter(|node| admits(node, template)) {
-        if let Some((name, mut free)) = capacity(node) {
-            take(&mut free, all_pods.taken(name));
-            nodes.insert(name, free);
-        }
+    for node in evidence.nodes.iter().filter(|node| admits(node, template)) {
+        nodes.extend(free_on(evidence, node));
     }
+    let which = if whole { "" } else { " of those that were looked at" };
     let weight_after = weight(growth.after.requests);
     let total = growth.replicas_after;
     let mut placed = 0;
-    let in_place = case.object.kind == Kind::DaemonSet;
     let full = || {
         never(format!(
-            "no node has room for {} of memory and {} of CPU more",
+            "no node{which} has room for {} of memory and {} of CPU more",
             quantity::mebibytes(weight_after[0]),
             quantity::millicores(weight_after[1])
         ))
@@ -53,23 +76,11 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
         placed += 1;
     }
     if case.changes_template() {
-        for pod in case.evidence.pods.iter().filter(|pod| is_alive(pod)) {
-            let node = pod.text("/spec/nodeName").unwrap_or_default();
-            let mut there = nodes.get_mut(node);
-            if let Some(free) = &mut there {
+        for pod in evidence.pods.iter().filter(|pod| is_alive(pod)) {
+            if let Some(free) = nodes.get_mut(pod.text("/spec/nodeName").unwrap_or_default()) {
                 add(free, set_aside(pod));
             }
-            // A DaemonSet's pod stays on its node; any other pod may move.
-            let fits_again = match there.filter(|_| in_place) {
-                Some(free) => {
-                    fits(free, weight_after) && {
-                        take(free, weight_after);
-                        true
-                    }
-                }
-                None => in_place || placed >= total || place(&mut nodes, weight_after),
-            };
-            if !fits_again {
+            if placed < total && !place(&mut nodes, weight_after) {
                 return full();
             }
             placed += 1;
@@ -77,27 +88,53 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
     } else {
         placed = growth.replicas_before;
     }
-    while placed < total && !in_place {
+    while placed < total {
         if !place(&mut nodes, weight_after) {
             return full();
         }
         placed += 1;
     }
-    Ok(format!("{} nodes have room for every pod, surge included", nodes.len()))
+    Ok(format!("{} nodes{which} have room for every pod, surge included", nodes.len()))
+}
+
+/// A DaemonSet's pods stay on their nodes, also on those that take no other pods. A pod whose node is gone goes with it.
+fn on_their_nodes(case: &Case<'_>, growth: &Growth) -> Finding {
+    let surge = case.workload.0.pointer("/spec/updateStrategy/rollingUpdate/maxSurge");
+    let surges =
+        surge.is_some_and(|surge| !matches!(surge.as_str(), Some("0%")) && surge.as_u64() != Some(0));
+    for pod in case.evidence.pods.iter().filter(|pod| is_alive(pod)) {
+        let name = pod.text("/spec/nodeName").unwrap_or_default();
+        let left = if surges { Room::default() } else { set_aside(pod) };
+        if case.evidence.nodes.iter().any(|node| node.text("/metadata/name") == Some(name)) {
+            stays(case, name, left, growth)?;
+        }
+    }
+    Ok("each pod has room where it is".into())
 }
 
 /// Whether the node that a pod runs on has room for what it would ask for more.
 pub(super) fn in_place(case: &Case<'_>, name: &str, growth: &Growth) -> Finding {
-    let node = case.evidence.nodes.iter().filter_map(capacity).find(|(node, _)| *node == name);
-    let (Some(all_pods), Some((_, mut free))) = (&case.evidence.all_pods, node) else {
-        return never("the room on the pod's node is not known");
+    stays(case, name, weight(growth.before.requests), growth)
+}
+
+/// Whether there is room on a node once what is there of a pod has left.
+fn stays(case: &Case<'_>, name: &str, left: Room, growth: &Growth) -> Finding {
+    let mut free = case.evidence.nodes.iter().filter_map(|node| free_on(case.evidence, node));
+    let Some((_, mut free)) = free.find(|(node, _)| *node == name) else {
+        return never(format!("the room on node {name} is not known"));
     };
-    take(&mut free, all_pods.taken(name));
-    add(&mut free, weight(growth.before.requests));
+    add(&mut free, left);
     if !fits(&free, weight(growth.after.requests)) {
         return never(format!("node {name} has no room for what the pod would ask for more"));
     }
     Ok(format!("node {name} has room for it"))
+}
+
+/// What a node has left; `None` if that is not known.
+fn free_on<'a>(evidence: &Evidence, node: &'a Document) -> Option<(&'a str, Room)> {
+    let (name, mut free) = capacity(node)?;
+    take(&mut free, evidence.taken(name)?);
+    Some((name, free))
 }
 
 fn weight([memory, cpu]: Amounts) -> Room {

@@ -1,7 +1,7 @@
 //! What the pipeline rests on goes away for a while: nothing is lost, nothing is done in the dark, and nothing is
 //! called healthy.
 
-use kubewise_core::action::ActionStatus;
+use kubewise_core::action::{ActionStatus, Direction};
 use kubewise_core::anomaly::Reason;
 use kubewise_core::health::{BreakerState, HealthStatus};
 use kubewise_core::incident::IncidentStatus;
@@ -9,7 +9,7 @@ use kubewise_core::journal::JournalBody;
 use kubewise_core::plan::Mode;
 use kubewise_core::port::Introspection;
 use kubewise_core::{Kind, Period};
-use kubewise_sim::{Change, Gap, PerformFault};
+use kubewise_sim::{Change, Gap, PerformFault, Workload};
 
 use crate::pipeline::{Scene, cart};
 
@@ -45,6 +45,33 @@ fn what_may_not_be_listed_is_done_without_or_nothing_is_planned() {
     assert!(scene.changes().is_empty());
     run.weather(|weather| weather.forbidden = None);
     scene.until_status(IncidentStatus::Repaired);
+}
+
+#[test]
+fn of_more_pods_than_one_list_takes_the_room_is_asked_for_node_by_node() {
+    for (others, outcome) in [("1Gi", Some(ActionStatus::Succeeded)), ("31Gi", None)] {
+        let mut scene = Scene::new(Mode::Auto);
+        scene.world.add(Workload::deployment("shop", "large").memory(others, others));
+        scene.playbook = Some(
+            "name: test\ndescription: d\nreasons: [CrashLoopBackOff]\nrootCause: r\nreasoning: r\n\
+             candidates: [{ action: SetResources, parameters: { container: app, memoryLimit: 480Mi, memoryRequest: 480Mi } }]\n"
+                .into(),
+        );
+        let run = scene.start("first");
+        run.weather(|weather| weather.crowded = true);
+        scene.pass(Period::from_mins(5));
+        scene.release(&cart(), "2-crash");
+        scene.pass(Period::from_mins(2));
+        let acts: Vec<_> =
+            scene.actions().into_iter().filter(|done| done.direction == Direction::Act).collect();
+        let story = format!("{:#?}", scene.incident().story);
+        assert_eq!(acts.first().map(|done| done.status), outcome, "{others}: {story}");
+        assert_eq!(
+            story.contains("no node of those that were looked at has room"),
+            outcome.is_none(),
+            "{story}"
+        );
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Weather {
     pub(crate) journal_down: bool,
     /// Objects of this kind may not be listed.
     pub(crate) forbidden: Option<Kind>,
+    /// There are more pods than one list takes.
+    pub(crate) crowded: bool,
     /// The API server answers dry runs with 500.
     pub(crate) dry_runs_fail: bool,
     /// Requests that are sent wait on the wire until then.
@@ -84,7 +86,15 @@ impl ClusterReader for Weathered {
             let message = format!("cannot list {kind}");
             return Err(Failure::Rejected { reason: Rejection::Forbidden, message });
         }
+        if self.weather.lock().unwrap().crowded && *kind == Kind::Pod && namespace.is_none() {
+            let message = "list Pod: 9000 objects are more than the 5000 that are taken".into();
+            return Err(Failure::Rejected { reason: Rejection::Invalid, message });
+        }
         self.process.list(kind, namespace).await
+    }
+
+    async fn pods_on(&self, node: &str) -> Result<Vec<Document>, Failure> {
+        self.process.pods_on(node).await
     }
 
     async fn logs(&self, pod: &ObjectRef, container: &str, previous: bool) -> Result<String, Failure> {

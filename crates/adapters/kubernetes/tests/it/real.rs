@@ -3,6 +3,7 @@
 mod acts;
 mod cuts;
 mod fencing;
+mod nodes;
 mod proxy;
 mod settings;
 

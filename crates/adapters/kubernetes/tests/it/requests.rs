@@ -144,6 +144,14 @@ async fn a_list_is_whole_and_sorted_or_it_fails() {
     assert_eq!(found, ["Pod a", "Pod b", "Pod c"]);
     assert!(fake.seen().iter().all(|seen| seen.query.contains("limit=2")));
 
+    let found = kubernetes.pods_on("node-1").await.unwrap();
+    assert_eq!(found.len(), 3);
+    let seen = fake.seen().pop().unwrap();
+    assert_eq!(seen.path, "/api/v1/pods");
+    assert!(seen.query.contains("fieldSelector=spec.nodeName%3Dnode-1"), "{}", seen.query);
+    let hostile = kubernetes.pods_on("node-1,status.phase=Failed").await.unwrap_err();
+    assert!(hostile.is(Rejection::Invalid), "{hostile}");
+
     let huge = page(&["a"], "more", 5000);
     let fake = Fake::start(move |_, _| huge.clone()).await;
     let failure = fake.kubernetes(impatient()).await.list(&Kind::Pod, None).await.unwrap_err();

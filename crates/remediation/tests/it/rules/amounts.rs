@@ -3,6 +3,8 @@
 use kubewise_core::document::Document;
 use kubewise_core::metric::MetricType;
 use kubewise_core::plan::FieldChange;
+use kubewise_core::{Kind, ObjectRef};
+use kubewise_remediation::policy::nodes_to_look_at;
 use serde_json::{Value, json};
 
 use super::{check, decided};
@@ -24,6 +26,14 @@ fn quota(key: &str, hard: &str, used: &str) -> Document {
 
 fn room_for(world: &mut World, memory: &str) {
     world.evidence.nodes = vec![node("n1", memory), node("n2", memory)];
+}
+
+/// Nodes of 400 MiB, of which so much is taken.
+fn looked_at(world: &mut World, mebibytes: f64) {
+    room_for(world, "400Mi");
+    world.evidence.all_pods = None;
+    world.evidence.looked_at =
+        ["n1", "n2"].map(|name| (name.to_owned(), [mebibytes * MEBI, 1.0, 1.0])).into_iter().collect();
 }
 
 /// Init containers in the template and in its pods, on nodes of 400 MiB.
@@ -105,6 +115,16 @@ fn limits_stay_between_use_and_what_there_is() {
                 true,
             ),
             ("room unknown", |w| w.evidence.all_pods = None, true),
+            ("not all pods can be listed, and there is room on nodes", |w| looked_at(w, 128.0), false),
+            ("not all pods can be listed, and there is none", |w| looked_at(w, 256.0), true),
+            (
+                "not all pods can be listed, and other nodes were looked at",
+                |w| {
+                    looked_at(w, 128.0);
+                    w.evidence.nodes = vec![node("n8", "400Mi"), node("n9", "400Mi")];
+                },
+                true,
+            ),
             (
                 "no room for the surge pod",
                 |w| w.evidence.nodes = vec![node("n1", "300Mi"), node("n2", "300Mi")],
@@ -185,6 +205,59 @@ fn limits_stay_between_use_and_what_there_is() {
             ("no such node", |w| w.set("/spec/template/spec/nodeSelector", json!({ "zone": "b" })), true),
         ],
     );
+}
+
+/// Whatever else its nodes admit.
+#[test]
+fn a_daemon_sets_pods_need_room_where_they_are() {
+    fn daemon_set(world: &mut World, memory: &str) {
+        let daemon_set = ObjectRef::namespaced(Kind::DaemonSet, "shop", "cart");
+        let workload = world.evidence.workload.as_mut().unwrap();
+        workload.0["kind"] = json!("DaemonSet");
+        world.evidence.incident.workload = daemon_set.clone();
+        for anomaly in &mut world.evidence.anomalies {
+            anomaly.workload = daemon_set.clone();
+        }
+        room_for(world, memory);
+        world.evidence.nodes[0].0["spec"]["unschedulable"] = json!(true);
+    }
+    check(
+        "LimitBounds",
+        out_of_memory,
+        &[
+            ("room once the old pod is gone", |w| daemon_set(w, "200Mi"), false),
+            ("no room on a node, cordoned though it is", |w| daemon_set(w, "190Mi"), true),
+            (
+                "no room beside the old pod",
+                |w| {
+                    daemon_set(w, "200Mi");
+                    w.set("/spec/updateStrategy", json!({ "rollingUpdate": { "maxSurge": 1 } }));
+                },
+                true,
+            ),
+            (
+                "a node that is gone takes its pod with it",
+                |w| {
+                    daemon_set(w, "190Mi");
+                    w.evidence.nodes = vec![node("n2", "200Mi")];
+                },
+                false,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_own_nodes_are_looked_at_first_then_those_that_could_take_more_of_the_pods() {
+    let mut world = out_of_memory();
+    world.evidence.pods[0].0["spec"]["nodeName"] = json!("z-own");
+    world.evidence.nodes = (0..90).map(|number| node(&format!("n{number:02}"), "4Gi")).collect();
+    for cordoned in &mut world.evidence.nodes[..10] {
+        cordoned.0["spec"]["unschedulable"] = json!(true);
+    }
+    let names = nodes_to_look_at(&world.evidence);
+    assert_eq!(names.len(), 50, "{names:?}");
+    assert!(names.contains("z-own") && !names.contains("n09") && names.contains("n10"), "{names:?}");
 }
 
 #[test]
