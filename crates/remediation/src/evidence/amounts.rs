@@ -13,12 +13,12 @@ pub type Room = [f64; 3];
 
 /// What a container asks for; where it does not say, the API server takes its limit.
 pub(crate) fn requests(container: &Value) -> [Option<f64>; 2] {
-    let (asked, limits) = (stated(container, "requests"), limits(container));
-    [0, 1].map(|index| asked[index].or(limits[index]))
+    let amount = |section, resource| amount(container.get("resources")?.get(section)?, resource);
+    RESOURCES.map(|resource| amount("requests", resource).or_else(|| amount("limits", resource)))
 }
 
 pub(crate) fn limits(container: &Value) -> [Option<f64>; 2] {
-    stated(container, "limits")
+    container.get("resources").and_then(|resources| resources.get("limits")).map(amounts).unwrap_or_default()
 }
 
 /// Of a pod or a pod template, with what each of its containers counts for: all that run at once, or an init container
@@ -29,51 +29,63 @@ pub(crate) fn whole(
     stated: fn(&Value) -> [Option<f64>; 2],
     of: impl Fn(&Value) -> [Option<f64>; 2],
 ) -> Amounts {
-    let listed = |place: &str| pod.pointer(place).and_then(Value::as_array).into_iter().flatten();
+    let Some(spec) = pod.get("spec") else { return Amounts::default() };
+    let listed = |kind: &str| spec.get(kind).and_then(Value::as_array).into_iter().flatten();
     let (mut running, mut most) = ([0.0; 2], [0.0; 2]);
-    for container in listed("/spec/initContainers") {
+    for container in listed("initContainers") {
         let with = sum(running, of(container));
         most = [0, 1].map(|index| f64::max(most[index], with[index]));
         if container.get("restartPolicy").and_then(Value::as_str) == Some("Always") {
             running = with;
         }
     }
-    running = listed("/spec/containers").fold(running, |running, container| sum(running, of(container)));
-    let together = pod.get("spec").map(stated).unwrap_or_default();
-    let overhead = pod.pointer("/spec/overhead").map(amounts).unwrap_or_default();
+    running = listed("containers").fold(running, |running, container| sum(running, of(container)));
+    let together = stated(spec);
+    let overhead = spec.get("overhead").map(amounts).unwrap_or_default();
     let most = [0, 1].map(|index| together[index].unwrap_or(f64::max(most[index], running[index])));
     sum(most, overhead)
 }
 
 /// What the scheduler sets aside for a pod. One that is being resized takes the most that it asks for, was granted or has.
 pub(crate) fn set_aside(pod: &Document) -> Room {
-    let statuses =
-        ["/status/initContainerStatuses", "/status/containerStatuses"].map(|place| pod.list(place));
     let [memory, cpu] = whole(&pod.0, requests, |container| {
-        let name = container.get("name");
-        let status = statuses.iter().copied().flatten().find(|status| status.get("name") == name);
-        let granted =
-            status.and_then(|status| status.get("allocatedResources")).map(amounts).unwrap_or_default();
-        let has = status.map(|status| stated(status, "requests")).unwrap_or_default();
         let asks = requests(container);
+        let Some(status) = status_of(pod, container) else { return asks };
+
+        let others = [status.get("allocatedResources"), requested(status)];
+        // They differ only while it is being resized.
+        let others =
+            others.into_iter().flatten().filter(|other| Some(*other) != requested(container)).map(amounts);
         // An amount that is not stated is less than any.
-        [0, 1].map(|index| [asks, granted, has].map(|all| all[index]).into_iter().flatten().reduce(f64::max))
+        others.fold(asks, |most, other| {
+            [0, 1].map(|index| most[index].into_iter().chain(other[index]).reduce(f64::max))
+        })
     });
     [memory, cpu, 1.0]
+}
+
+fn requested(of: &Value) -> Option<&Value> {
+    of.get("resources")?.get("requests")
+}
+
+fn status_of<'a>(pod: &'a Document, container: &Value) -> Option<&'a Value> {
+    let name = container.get("name")?;
+    let mut statuses = ["/status/containerStatuses", "/status/initContainerStatuses"]
+        .into_iter()
+        .flat_map(|place| pod.list(place));
+    statuses.find(|status| status.get("name") == Some(name))
 }
 
 fn sum(amounts: Amounts, more: [Option<f64>; 2]) -> Amounts {
     [0, 1].map(|index| amounts[index] + more[index].unwrap_or(0.0))
 }
 
-fn stated(container: &Value, section: &str) -> [Option<f64>; 2] {
-    container.get("resources").and_then(|resources| resources.get(section)).map(amounts).unwrap_or_default()
-}
-
 /// What a list of resources says; `None` for what it does not.
 pub(crate) fn amounts(section: &Value) -> [Option<f64>; 2] {
-    RESOURCES.map(|resource| {
-        let value = section.get(resource)?;
-        value.as_f64().or_else(|| quantity::parse(value.as_str()?))
-    })
+    RESOURCES.map(|resource| amount(section, resource))
+}
+
+fn amount(section: &Value, resource: &str) -> Option<f64> {
+    let value = section.get(resource)?;
+    value.as_f64().or_else(|| quantity::parse(value.as_str()?))
 }
