@@ -4,6 +4,7 @@
 //! it finds nothing wrong: the plan keeps that as proof.
 
 pub mod autonomy;
+mod claims;
 mod freeze;
 mod intent;
 mod limits;

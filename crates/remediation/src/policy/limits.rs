@@ -9,7 +9,7 @@ use kubewise_core::{Kind, quantity};
 use serde_json::Value;
 
 use super::scale::{most_replicas, replicas};
-use super::{Case, Finding, Options, never, room};
+use super::{Case, Finding, Options, claims, never, room};
 use crate::action::{Rounding, TEMPLATE, share};
 use crate::evidence::Evidence;
 use crate::evidence::amounts::{Amounts, RESOURCES, amounts, limits, requests, whole};
@@ -35,9 +35,14 @@ pub(super) fn limit_bounds(case: &Case<'_>) -> Finding {
             told.push(bound(case, &growth)?);
         }
     }
+    for claim in claims::grown(case) {
+        for (_, bound) in claims::BOUNDS.iter().filter(|(guard, _)| case.options.guards.stands(*guard)) {
+            told.push(bound(case, &claim)?);
+        }
+    }
     told.retain(|finding| !finding.is_empty());
     if told.is_empty() {
-        return Ok("no limit is changed and nothing is scaled up".into());
+        return Ok("no limit is changed, and nothing is scaled up or grows".into());
     }
     Ok(told.join("; "))
 }
@@ -327,9 +332,19 @@ fn quotas(case: &Case<'_>, growth: &Growth) -> Finding {
         ("pods", pods),
         ("count/pods", pods),
     ];
-    for quota in case.evidence.quotas.iter().filter(|quota| counts_these_pods(quota)) {
+    within_quotas(case.evidence.quotas.iter().filter(|quota| counts_these_pods(quota)), &wanted)
+}
+
+/// Whether these quotas have room for so much more.
+pub(super) fn within_quotas<'q>(
+    quotas: impl Iterator<Item = &'q Document>,
+    wanted: &[(&str, f64)],
+) -> Finding {
+    let mut told = String::new();
+    for quota in quotas {
         let name = quota.text("/metadata/name").unwrap_or_default();
-        for (key, more) in wanted {
+        told = "within the quotas".into();
+        for &(key, more) in wanted {
             let amount = |place: &str| {
                 let value = quota.0.pointer(place)?.get(key)?;
                 value.as_f64().or_else(|| quantity::parse(value.as_str()?))
@@ -339,16 +354,22 @@ fn quotas(case: &Case<'_>, growth: &Growth) -> Finding {
                 return never(format!("what quota {name} has left of {key} is not known"));
             };
             if more > 0.0 && used + more > hard {
+                let [more, used, hard] = [more, used, hard].map(|amount| counted(key, amount));
                 return never(format!(
                     "quota {name} has no room for {more} more of {key} ({used} of {hard} used)"
                 ));
             }
         }
     }
-    Ok(match case.evidence.quotas.len() {
-        0 => String::new(),
-        count => format!("within {count} quotas"),
-    })
+    Ok(told)
+}
+
+/// An amount of what a quota counts.
+fn counted(key: &str, amount: f64) -> String {
+    match key.rsplit(['.', '/']).next() {
+        Some("pods") => format!("{amount}"),
+        resource => show(resource.unwrap_or_default(), amount),
+    }
 }
 
 fn counts_these_pods(quota: &Document) -> bool {

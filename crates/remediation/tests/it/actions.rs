@@ -178,6 +178,28 @@ fn a_claim_grows_within_bounds_if_the_workload_mounts_it() {
     check(&world, "ExpandClaim", &grow("data", "much"), "for Premise");
     check(&world, "ExpandClaim", &grow("data", "21Gi"), "for AtMostTwice");
     check(&world, "ExpandClaim", &grow("other", "15Gi"), "for OwnHierarchy");
+
+    world.evidence.claims[0].0["spec"]["storageClassName"] = json!("fast");
+    let mut bounded = |key: &str, hard: &str, used: &str, expect: &str| {
+        world.evidence.quotas = vec![Document(json!({
+            "kind": "ResourceQuota",
+            "metadata": { "name": "storage" },
+            "status": { "hard": { key: hard }, "used": { key: used } },
+        }))];
+        check(&world, "ExpandClaim", &grow("data", "15Gi"), expect);
+    };
+    bounded("requests.storage", "25Gi", "20Gi", expect);
+    bounded("requests.storage", "25Gi", "21Gi", "for LimitBounds");
+    bounded("fast.storageclass.storage.k8s.io/requests.storage", "12Gi", "10Gi", "for LimitBounds");
+    bounded("slow.storageclass.storage.k8s.io/requests.storage", "12Gi", "10Gi", expect);
+    world.evidence.quotas.clear();
+    for (most, expect) in [("15Gi", expect), ("14Gi", "for LimitBounds")] {
+        let item = json!({ "type": "PersistentVolumeClaim", "max": { "storage": most } });
+        world.evidence.limit_ranges = vec![Document(json!({
+            "kind": "LimitRange", "metadata": { "name": "range" }, "spec": { "limits": [item] },
+        }))];
+        check(&world, "ExpandClaim", &grow("data", "15Gi"), expect);
+    }
 }
 
 #[test]

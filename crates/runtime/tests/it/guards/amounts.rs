@@ -39,19 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         guard: Guard::AtMostTwice,
         fault: "a playbook lets a claim grow to more than twice its size",
-        play: |guards| {
-            doing(guards, "ExpandClaim", &json!({ "claim": "cart", "size": "21Gi" }), |stage| {
-                stage.add(
-                    "PersistentVolumeClaim",
-                    &json!({ "resources": { "requests": { "storage": "10Gi" } } }),
-                );
-                let volume = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "cart" } }]);
-                stage.edit(&[PatchOperation::Add {
-                    path: "/spec/template/spec/volumes".into(),
-                    value: volume,
-                }]);
-            })
-        },
+        play: |guards| doing(guards, "ExpandClaim", &json!({ "claim": "cart", "size": "21Gi" }), claimed),
     },
     Scenario {
         guard: Guard::AboveUse,
@@ -94,6 +82,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
     },
     Scenario {
+        guard: Guard::LimitRanges,
+        fault: "a playbook lets a claim grow beyond what the namespace's LimitRange allows",
+        play: |guards| {
+            doing(guards, "ExpandClaim", &json!({ "claim": "cart", "size": "15Gi" }), |stage| {
+                claimed(stage);
+                let range = json!({ "type": "PersistentVolumeClaim", "max": { "storage": "12Gi" } });
+                stage.add("LimitRange", &json!({ "limits": [range] }));
+            })
+        },
+    },
+    Scenario {
+        guard: Guard::Quotas,
+        fault: "a playbook lets a claim grow, and the quota has no room for it",
+        play: |guards| {
+            doing(guards, "ExpandClaim", &json!({ "claim": "cart", "size": "15Gi" }), |stage| {
+                claimed(stage);
+                stage.scene.world.quota("shop", "quota", &[("requests.storage", "4Gi")]);
+            })
+        },
+    },
+    Scenario {
         guard: Guard::NodeRoom,
         fault: "a playbook asks for memory that no node has to spare",
         play: |guards| {
@@ -112,6 +121,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         },
     },
 ];
+
+/// The cart mounts a claim of 10 GiB.
+fn claimed(stage: &Stage) {
+    stage.add("PersistentVolumeClaim", &json!({ "resources": { "requests": { "storage": "10Gi" } } }));
+    let volume = json!([{ "name": "data", "persistentVolumeClaim": { "claimName": "cart" } }]);
+    stage.edit(&[PatchOperation::Add { path: "/spec/template/spec/volumes".into(), value: volume }]);
+}
 
 /// A playbook sets these resources of the cart, which crashes.
 fn resources(guards: Guards, amounts: &Value, prepare: fn(&Stage)) -> Result<(), Breach> {
