@@ -15,4 +15,5 @@ pub mod playbook;
 pub mod policy;
 mod revision;
 pub mod saga;
+mod selector;
 pub mod verify;

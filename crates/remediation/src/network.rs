@@ -10,6 +10,7 @@ use kubewise_core::{ObjectRef, Period, Timestamp};
 use serde_json::Value;
 
 use crate::evidence::Evidence;
+use crate::selector::selects;
 
 /// What came longer before the trouble is not taken for its cause; as for a new revision.
 const SHORTLY: Period = Period::from_mins(30);
@@ -156,25 +157,4 @@ fn selected(evidence: &Evidence, policy: &Document) -> Option<Selected> {
 fn leads_to(host: &str, service: &str, namespace: &str) -> bool {
     let mut labels = host.split('.');
     labels.next() == Some(service) && labels.next().is_none_or(|label| label == namespace)
-}
-
-/// A label selector; an empty one selects all.
-fn selects(selector: &Value, pod: &Document) -> bool {
-    let labels = selector.get("matchLabels").and_then(Value::as_object);
-    let expressions = selector.get("matchExpressions").and_then(Value::as_array);
-    labels.into_iter().flatten().all(|(key, value)| pod.label(key) == value.as_str())
-        && expressions.into_iter().flatten().all(|expression| matches(expression, pod))
-}
-
-fn matches(expression: &Value, pod: &Document) -> bool {
-    let label = expression.get("key").and_then(Value::as_str).and_then(|key| pod.label(key));
-    let values = expression.get("values").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let is_listed = || values.iter().any(|value| label.is_some() && value.as_str() == label);
-    match expression.get("operator").and_then(Value::as_str) {
-        Some("In") => is_listed(),
-        Some("NotIn") => !is_listed(),
-        Some("Exists") => label.is_some(),
-        Some("DoesNotExist") => label.is_none(),
-        _ => false,
-    }
 }

@@ -1,5 +1,7 @@
 //! What pods ask for and may use, as the scheduler and quotas count it.
 
+use std::collections::BTreeMap;
+
 use kubewise_core::document::Document;
 use kubewise_core::quantity;
 use serde_json::Value;
@@ -46,6 +48,28 @@ pub(crate) fn whole(
     sum(most, overhead)
 }
 
+/// What a pod or a pod template asks for besides, all its containers together: devices, scratch space, huge pages.
+pub(crate) fn others(pod: &Value) -> BTreeMap<&str, f64> {
+    let mut others = BTreeMap::new();
+    let containers = |kind| pod.get("spec").and_then(|spec| spec.get(kind)?.as_array()).into_iter().flatten();
+    for container in containers("containers").chain(containers("initContainers")) {
+        let stated = |section| {
+            let resources =
+                container.get("resources").and_then(|resources| resources.get(section)?.as_object());
+            resources.into_iter().flatten().filter(|(resource, _)| !RESOURCES.contains(&resource.as_str()))
+        };
+        // Where both are stated, the request counts.
+        let asked: BTreeMap<&str, f64> = stated("limits")
+            .chain(stated("requests"))
+            .filter_map(|(resource, value)| Some((resource.as_str(), read(value)?)))
+            .collect();
+        for (resource, amount) in asked {
+            *others.entry(resource).or_insert(0.0) += amount;
+        }
+    }
+    others
+}
+
 /// What the scheduler sets aside for a pod. One that is being resized takes the most that it asks for, was granted or has.
 pub(crate) fn set_aside(pod: &Document) -> Room {
     let [memory, cpu] = whole(&pod.0, requests, |container| {
@@ -85,7 +109,10 @@ pub(crate) fn amounts(section: &Value) -> [Option<f64>; 2] {
     RESOURCES.map(|resource| amount(section, resource))
 }
 
-fn amount(section: &Value, resource: &str) -> Option<f64> {
-    let value = section.get(resource)?;
+pub(crate) fn amount(section: &Value, resource: &str) -> Option<f64> {
+    section.get(resource).and_then(read)
+}
+
+fn read(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| quantity::parse(value.as_str()?))
 }

@@ -52,5 +52,5 @@ fn quotas(case: &Case<'_>, grown: &Grown<'_>) -> Finding {
     let class = grown.claim.text("/spec/storageClassName").unwrap_or_default();
     let of_class = format!("{class}.storageclass.storage.k8s.io/requests.storage");
     let more = grown.after - grown.before;
-    within_quotas(case.evidence.quotas.iter(), &[("requests.storage", more), (&of_class, more)])
+    within_quotas(case.evidence.quotas.iter(), &[("requests.storage".into(), more), (of_class, more)])
 }

@@ -12,7 +12,7 @@ use super::scale::{most_replicas, replicas};
 use super::{Case, Finding, Options, claims, never, room};
 use crate::action::{Rounding, TEMPLATE, share};
 use crate::evidence::Evidence;
-use crate::evidence::amounts::{Amounts, RESOURCES, amounts, limits, requests, whole};
+use crate::evidence::amounts::{Amounts, RESOURCES, amounts, limits, others, requests, whole};
 
 /// Quotas of these scopes do not count the pods of a workload that serves.
 const OTHER_SCOPES: [&str; 2] = ["BestEffort", "Terminating"];
@@ -104,6 +104,8 @@ pub(super) struct Pod {
     /// What the scheduler sets aside.
     pub(super) requests: Amounts,
     limits: Amounts,
+    /// What it asks for besides memory and CPU.
+    pub(super) others: Vec<(String, f64)>,
 }
 
 /// Amounts in the order of [`RESOURCES`]; bytes and cores.
@@ -124,6 +126,7 @@ impl Pod {
             containers: containers.into_iter().flatten().map(of).collect(),
             requests: whole(pod, requests, |spec| of(spec).requests),
             limits: whole(pod, limits, |spec| of(spec).limits),
+            others: others(pod).into_iter().map(|(resource, amount)| (resource.to_owned(), amount)).collect(),
         }
     }
 }
@@ -322,7 +325,7 @@ fn quotas(case: &Case<'_>, growth: &Growth) -> Finding {
     let requests = more(growth, growth.before.requests, growth.after.requests);
     let pods =
         f64::from(growth.surge) + f64::from(growth.replicas_after.saturating_sub(growth.replicas_before));
-    let wanted = [
+    let named = [
         ("limits.memory", limits[0]),
         ("requests.memory", requests[0]),
         ("memory", requests[0]),
@@ -332,19 +335,22 @@ fn quotas(case: &Case<'_>, growth: &Growth) -> Finding {
         ("pods", pods),
         ("count/pods", pods),
     ];
+    let named = named.into_iter().map(|(key, more)| (key.to_owned(), more));
+    let others = growth.after.others.iter().map(|(key, each)| (format!("requests.{key}"), pods * each));
+    let wanted: Vec<(String, f64)> = named.chain(others).collect();
     within_quotas(case.evidence.quotas.iter().filter(|quota| counts_these_pods(quota)), &wanted)
 }
 
 /// Whether these quotas have room for so much more.
 pub(super) fn within_quotas<'q>(
     quotas: impl Iterator<Item = &'q Document>,
-    wanted: &[(&str, f64)],
+    wanted: &[(String, f64)],
 ) -> Finding {
     let mut told = String::new();
     for quota in quotas {
         let name = quota.text("/metadata/name").unwrap_or_default();
         told = "within the quotas".into();
-        for &(key, more) in wanted {
+        for (key, more) in wanted {
             let amount = |place: &str| {
                 let value = quota.0.pointer(place)?.get(key)?;
                 value.as_f64().or_else(|| quantity::parse(value.as_str()?))
@@ -353,8 +359,8 @@ pub(super) fn within_quotas<'q>(
             let Some(used) = amount("/status/used") else {
                 return never(format!("what quota {name} has left of {key} is not known"));
             };
-            if more > 0.0 && used + more > hard {
-                let [more, used, hard] = [more, used, hard].map(|amount| counted(key, amount));
+            if *more > 0.0 && used + more > hard {
+                let [more, used, hard] = [*more, used, hard].map(|amount| counted(key, amount));
                 return never(format!(
                     "quota {name} has no room for {more} more of {key} ({used} of {hard} used)"
                 ));
@@ -366,9 +372,10 @@ pub(super) fn within_quotas<'q>(
 
 /// An amount of what a quota counts.
 fn counted(key: &str, amount: f64) -> String {
-    match key.rsplit(['.', '/']).next() {
-        Some("pods") => format!("{amount}"),
-        resource => show(resource.unwrap_or_default(), amount),
+    let resource = key.rsplit(['.', '/']).next().unwrap_or_default();
+    match resource {
+        "cpu" | "memory" | "storage" | "ephemeral-storage" => show(resource, amount),
+        _ => format!("{amount}"),
     }
 }
 

@@ -14,7 +14,8 @@ use super::{Case, Finding, never};
 use crate::action::TEMPLATE;
 use crate::evidence::Evidence;
 use crate::evidence::all_pods::{add, is_alive};
-use crate::evidence::amounts::{Amounts, Room, set_aside};
+use crate::evidence::amounts::{Amounts, Room, amount, amounts, others, set_aside};
+use crate::selector::selects_node;
 
 /// The kubelet's default, where a node does not tell.
 const DEFAULT_MAX_PODS: f64 = 110.0;
@@ -49,14 +50,11 @@ pub(super) fn room(case: &Case<'_>, growth: &Growth) -> Finding {
         return on_their_nodes(case, growth);
     }
     let template = case.workload.0.pointer(TEMPLATE);
-    let required = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
-    if template.and_then(|template| template.pointer(required)).is_some() {
-        return never("the room on the nodes is not known: required node affinity is not judged");
-    }
     let mut nodes: BTreeMap<&str, Room> = BTreeMap::new();
     for node in evidence.nodes.iter().filter(|node| admits(node, template)) {
         nodes.extend(free_on(evidence, node));
     }
+    bound_by_others(evidence, growth, &mut nodes)?;
     let which = if whole { "" } else { " of those that were looked at" };
     let weight_after = weight(growth.after.requests);
     let total = growth.replicas_after;
@@ -119,8 +117,8 @@ pub(super) fn in_place(case: &Case<'_>, name: &str, growth: &Growth) -> Finding 
 
 /// Whether there is room on a node once what is there of a pod has left.
 fn stays(case: &Case<'_>, name: &str, left: Room, growth: &Growth) -> Finding {
-    let mut free = case.evidence.nodes.iter().filter_map(|node| free_on(case.evidence, node));
-    let Some((_, mut free)) = free.find(|(node, _)| *node == name) else {
+    let node = case.evidence.nodes.iter().find(|node| node.text("/metadata/name") == Some(name));
+    let Some((_, mut free)) = node.and_then(|node| free_on(case.evidence, node)) else {
         return never(format!("the room on node {name} is not known"));
     };
     add(&mut free, left);
@@ -135,6 +133,29 @@ fn free_on<'a>(evidence: &Evidence, node: &'a Document) -> Option<(&'a str, Room
     let (name, mut free) = capacity(node)?;
     take(&mut free, evidence.taken(name)?);
     Some((name, free))
+}
+
+/// A node takes no more pods than it has left of what each asks for besides.
+fn bound_by_others(evidence: &Evidence, growth: &Growth, nodes: &mut BTreeMap<&str, Room>) -> Finding {
+    for (resource, each) in growth.after.others.iter().filter(|(_, each)| *each > 0.0) {
+        if evidence.all_pods.is_none() {
+            return never(format!("the room for {resource} is not known: not all pods could be listed"));
+        }
+        let mut left: BTreeMap<&str, f64> = BTreeMap::new();
+        for node in &evidence.nodes {
+            let allocatable = node.at("/status/allocatable").and_then(|all| amount(all, resource));
+            left.extend(node.text("/metadata/name").map(|name| (name, allocatable.unwrap_or(0.0))));
+        }
+        for pod in evidence.every_pod().filter(|pod| is_alive(pod)) {
+            if let Some(left) = pod.text("/spec/nodeName").and_then(|node| left.get_mut(node)) {
+                *left -= others(&pod.0).get(&**resource).unwrap_or(&0.0);
+            }
+        }
+        for (name, [_, _, pods]) in nodes.iter_mut() {
+            *pods = pods.min((left.get(name).unwrap_or(&0.0) / each).floor());
+        }
+    }
+    Ok(String::new())
 }
 
 fn weight([memory, cpu]: Amounts) -> Room {
@@ -163,12 +184,10 @@ fn place(nodes: &mut BTreeMap<&str, Room>, weight: Room) -> bool {
 }
 
 fn capacity(node: &Document) -> Option<(&str, Room)> {
-    let amount = |resource: &str| {
-        let value = node.at("/status/allocatable")?.get(resource)?;
-        value.as_f64().or_else(|| quantity::parse(value.as_str()?))
-    };
-    let pods = amount("pods").unwrap_or(DEFAULT_MAX_PODS);
-    Some((node.text("/metadata/name")?, [amount("memory")?, amount("cpu")?, pods]))
+    let allocatable = node.at("/status/allocatable")?;
+    let [memory, cpu] = amounts(allocatable);
+    let pods = amount(allocatable, "pods").unwrap_or(DEFAULT_MAX_PODS);
+    Some((node.text("/metadata/name")?, [memory?, cpu?, pods]))
 }
 
 /// Whether the scheduler would put a pod of the template on the node, room aside.
@@ -181,6 +200,8 @@ fn admits(node: &Document, template: Option<&Value>) -> bool {
         .into_iter()
         .flatten()
         .all(|(key, value)| node.label(key).is_some_and(|label| value.as_str() == Some(label)));
+    let required = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+    let drawn = spec(required).is_none_or(|required| selects_node(required, node));
     let tolerations =
         spec("/spec/tolerations").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let tolerated = node
@@ -188,7 +209,7 @@ fn admits(node: &Document, template: Option<&Value>) -> bool {
         .iter()
         .filter(|taint| taint.get("effect").and_then(Value::as_str) != Some("PreferNoSchedule"))
         .all(|taint| tolerations.iter().any(|toleration| tolerates(toleration, taint)));
-    ready && !cordoned && selected && tolerated
+    ready && !cordoned && selected && drawn && tolerated
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {

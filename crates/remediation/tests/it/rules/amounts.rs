@@ -28,6 +28,26 @@ fn room_for(world: &mut World, memory: &str) {
     world.evidence.nodes = vec![node("n1", memory), node("n2", memory)];
 }
 
+/// Its affinity demands a node of these terms.
+fn demand(world: &mut World, terms: &Value) {
+    let required = json!({ "nodeSelectorTerms": terms });
+    let affinity = json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": required } });
+    world.set("/spec/template/spec/affinity", affinity);
+}
+
+/// Each pod has a device; each node has so many.
+fn devices(world: &mut World, on_each: u32) {
+    let one = json!("1");
+    let give = |pod: &mut Document| {
+        pod.0["spec"]["containers"][0]["resources"]["limits"]["example.com/gpu"] = one.clone();
+    };
+    change_all_pods(world, |pods| pods.iter_mut().for_each(give));
+    world.set("/spec/template/spec/containers/0/resources/limits/example.com~1gpu", json!("1"));
+    for node in &mut world.evidence.nodes {
+        node.0["status"]["allocatable"]["example.com/gpu"] = json!(on_each.to_string());
+    }
+}
+
 /// Nodes of 400 MiB, of which so much is taken.
 fn looked_at(world: &mut World, mebibytes: f64) {
     room_for(world, "400Mi");
@@ -201,6 +221,53 @@ fn limits_stay_between_use_and_what_there_is() {
                 "room on a node that it selects",
                 |w| w.set("/spec/template/spec/nodeSelector", json!({ "zone": "a" })),
                 false,
+            ),
+            (
+                "room on a node that its affinity demands",
+                |w| {
+                    let zone = json!({ "key": "zone", "operator": "In", "values": ["a"] });
+                    demand(w, &json!([{ "matchExpressions": [zone] }]));
+                },
+                false,
+            ),
+            (
+                "no node that its affinity demands",
+                |w| {
+                    let zone =
+                        |operator: &str| json!({ "key": "zone", "operator": operator, "values": ["a"] });
+                    let terms = json!([{}, { "matchExpressions": [zone("In"), zone("NotIn")] }]);
+                    demand(w, &terms);
+                },
+                true,
+            ),
+            (
+                "room on the one node that its affinity names",
+                |w| {
+                    let name = json!({ "key": "metadata.name", "operator": "In", "values": ["n2"] });
+                    demand(w, &json!([{ "matchFields": [name] }]));
+                    w.evidence.nodes[0].0["status"]["allocatable"]["memory"] = json!("1Mi");
+                },
+                false,
+            ),
+            ("a device for each pod, surge included", |w| devices(w, 2), false),
+            (
+                "a quota of devices",
+                |w| {
+                    devices(w, 2);
+                    w.evidence.quotas.push(quota("requests.example.com/gpu", "2", "2"));
+                },
+                true,
+            ),
+            ("no device for the surge pod", |w| devices(w, 1), true),
+            (
+                "devices in a cluster of too many pods",
+                |w| {
+                    devices(w, 2);
+                    w.evidence.looked_at =
+                        ["n1", "n2"].map(|name| (name.to_owned(), [0.0; 3])).into_iter().collect();
+                    w.evidence.all_pods = None;
+                },
+                true,
             ),
             ("no such node", |w| w.set("/spec/template/spec/nodeSelector", json!({ "zone": "b" })), true),
         ],
