@@ -50,7 +50,6 @@ pub enum StateDetail {
     Job(JobState),
     Node(NodeState),
     Autoscaler(AutoscalerState),
-    Budget(BudgetState),
     Service(Route),
     /// Nothing but identity and owners.
     Other,
@@ -164,15 +163,6 @@ pub struct AutoscalerState {
     pub conditions: Vec<Condition>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BudgetState {
-    pub disruptions_allowed: u32,
-    pub current_healthy: u32,
-    pub desired_healthy: u32,
-    /// `matchLabels` of its selector.
-    pub match_labels: BTreeMap<String, String>,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     pub kind: Arc<str>,
@@ -234,12 +224,6 @@ impl ObjectState {
                 conditions: conditions(document),
             }),
             Kind::HorizontalPodAutoscaler => autoscaler(document, &object),
-            Kind::PodDisruptionBudget => StateDetail::Budget(BudgetState {
-                disruptions_allowed: count(document, "/status/disruptionsAllowed"),
-                current_healthy: count(document, "/status/currentHealthy"),
-                desired_healthy: count(document, "/status/desiredHealthy"),
-                match_labels: strings(document.at("/spec/selector/matchLabels"), ""),
-            }),
             Kind::Service => StateDetail::Service(Route::of(document)),
             Kind::ControllerRevision
             | Kind::CronJob
@@ -249,6 +233,7 @@ impl ObjectState {
             | Kind::PersistentVolumeClaim
             | Kind::ResourceQuota
             | Kind::LimitRange
+            | Kind::PodDisruptionBudget
             | Kind::NetworkPolicy
             | Kind::Event
             | Kind::Lease

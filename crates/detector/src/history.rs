@@ -89,7 +89,6 @@ impl History {
             StateDetail::ReplicaSet(_)
             | StateDetail::Job(_)
             | StateDetail::Autoscaler(_)
-            | StateDetail::Budget(_)
             | StateDetail::Service(_)
             | StateDetail::Other => History::None,
         }

@@ -104,10 +104,7 @@ fn replicas(document: &Document, indicators: &mut Indicators) {
             let bound = document.text("/status/phase") == Some("Bound");
             (1, u32::from(bound), holds.zip(asked).is_none_or(|(holds, asked)| holds >= asked))
         }
-        StateDetail::Autoscaler(_)
-        | StateDetail::Budget(_)
-        | StateDetail::Service(_)
-        | StateDetail::Other => (0, 0, true),
+        StateDetail::Autoscaler(_) | StateDetail::Service(_) | StateDetail::Other => (0, 0, true),
     };
     indicators.desired = desired;
     indicators.available = available;

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::document::Document;
 use kubewise_core::plan::{Operation, Verdict};
-use kubewise_core::state::StateDetail;
 use kubewise_core::{Kind, ObjectRef, Period};
 
 use super::{Case, Finding, never, not_before};
 use crate::evidence::all_pods::is_alive;
 use crate::revision::is_ready;
+use crate::selector::selects;
 
 /// How soon a state of the cluster that forbids something now is looked at again.
 const LOOK_AGAIN: Period = Period::from_secs(30);
@@ -129,12 +129,9 @@ fn unready_sibling(case: &Case<'_>, evicted: &Document) -> Option<ObjectRef> {
 }
 
 fn forbids(budget: &Document, pod: &Document) -> bool {
-    let Ok(state) = budget.state() else { return false };
-    let StateDetail::Budget(state) = state.detail else { return false };
     budget.text("/metadata/namespace") == pod.text("/metadata/namespace")
-        && state.disruptions_allowed == 0
-        && !state.match_labels.is_empty()
-        && state.match_labels.iter().all(|(key, value)| pod.label(key) == Some(value))
+        && budget.number("/status/disruptionsAllowed") == Some(0)
+        && budget.at("/spec/selector").is_some_and(|selector| selects(selector, pod))
 }
 
 pub(super) fn telemetry(case: &Case<'_>) -> Finding {

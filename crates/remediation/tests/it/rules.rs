@@ -67,15 +67,22 @@ fn only_pods_that_come_back_are_evicted() {
         w.pod("cart-good-1")["metadata"]["annotations"] = json!({ "kubernetes.io/config.mirror": "x" });
     };
     assert_eq!(evicted(mirror), refused("Evictions"));
-    let budget = |w: &mut World| {
-        w.evidence.budgets.push(Document(json!({
+    let held = |selector: &Value| {
+        let mut world = crash_loop();
+        world.evidence.budgets.push(Document(json!({
             "kind": "PodDisruptionBudget",
             "metadata": { "name": "cart", "namespace": "shop", "uid": "uid-budget" },
-            "spec": { "selector": { "matchLabels": { "app": "cart" } } },
+            "spec": { "selector": selector },
             "status": { "disruptionsAllowed": 0 },
         })));
+        decided(&world, "EvictPod", &pod)
     };
-    assert_eq!(evicted(budget), "wait for DisruptionBudget");
+    let of =
+        |apps: &[&str]| json!({ "matchExpressions": [{ "key": "app", "operator": "In", "values": apps }] });
+    assert_eq!(held(&json!({ "matchLabels": { "app": "cart" } })), "wait for DisruptionBudget");
+    assert_eq!(held(&of(&["cart", "search"])), "wait for DisruptionBudget");
+    assert_eq!(held(&json!({})), "wait for DisruptionBudget", "an empty selector selects every pod");
+    assert_eq!(held(&of(&["search"])), "act EvictPod as Approved");
 }
 
 #[test]
