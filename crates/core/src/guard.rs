@@ -6,8 +6,8 @@
 //! to take one out. `cargo xtask check` shows that the program is built so, and a release with the feature does
 //! not compile.
 //!
-//! Adding a guard is one line here and one scenario in the tests of its place; without the scenario
-//! `prove-guards` fails.
+//! Adding a guard is one line here, one in `docs/guards.md`, and one scenario in the tests of its place; without the
+//! scenario `prove-guards` fails.
 
 use std::fmt;
 
@@ -42,6 +42,13 @@ macro_rules! guards {
             pub fn as_str(self) -> &'static str {
                 match self {
                     $($(Guard::$guard => stringify!($guard),)+)+
+                }
+            }
+
+            /// What it sees to.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $($(Guard::$guard => concat!($($doc),+).trim_ascii_start(),)+)+
                 }
             }
 

@@ -1,4 +1,14 @@
+use kubewise_core::guard::Guard;
 use kubewise_runtime::Telemetry;
+
+#[test]
+fn the_page_of_guards_lists_exactly_the_guards_there_are() {
+    let page = include_str!("../../../../docs/guards.md");
+    let listed: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let guards: Vec<String> =
+        Guard::ALL.iter().map(|guard| format!("| `{guard}` | {} |", guard.meaning())).collect();
+    assert_eq!(listed, guards, "docs/guards.md and crates/core/src/guard.rs differ");
+}
 
 #[test]
 fn the_metrics_page_lists_exactly_the_metrics_there_are() {
