@@ -29,7 +29,8 @@ const MOST_NODES: usize = 50;
 pub fn nodes_to_look_at(evidence: &Evidence) -> BTreeSet<String> {
     let template = evidence.workload.as_ref().and_then(|workload| workload.0.pointer(TEMPLATE));
     let own = evidence.pods.iter().filter_map(|pod| pod.text("/spec/nodeName"));
-    let others = evidence.nodes.iter().filter(|node| admits(node, template));
+    // Without a template no more pods are made.
+    let others = evidence.nodes.iter().filter(|node| template.is_some() && admits(node, template));
     let mut names = BTreeSet::new();
     for name in own.chain(others.filter_map(|node| node.text("/metadata/name"))) {
         if names.len() == MOST_NODES {
