@@ -19,16 +19,17 @@ mod scale_workload;
 mod set_resources;
 mod suspend_cron_job;
 
-use kubewise_core::action::{ActionStatus, Direction};
 use kubewise_core::document::Document;
 use kubewise_core::id::PlanId;
 use kubewise_core::plan::{Action, FieldChange, HAND_OVER, Operation, PlanStep};
+use kubewise_core::request::FIELD_MANAGER;
 use kubewise_core::{Kind, ObjectRef, Uid};
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::evidence::Evidence;
+use crate::field::managers;
 use crate::revision::Revisions;
 
 pub use retry_job::successor;
@@ -186,15 +187,11 @@ impl Premise<'_> {
         Ok(vec![self.write(action, vec![change], description, 0)])
     }
 
-    /// Whether the newest of these actions on the workload that came about is the first of them.
-    fn did_last(&self, done: &str, or: &str) -> bool {
-        let mut history = self
-            .evidence
-            .history
-            .iter()
-            .filter(|one| one.direction == Direction::Act && one.status == ActionStatus::Succeeded);
-        let newest = history.find(|one| one.action.name == done || one.action.name == or);
-        newest.is_some_and(|newest| newest.action.name == done)
+    /// Whether KubeWise alone set this field of the workload. Whoever else did, meant it.
+    fn ours(&self, path: &str) -> bool {
+        let mut managers = managers(self.workload, path).peekable();
+        managers.peek().is_some()
+            && managers.all(|entry| entry.get("manager").and_then(Value::as_str) == Some(FIELD_MANAGER))
     }
 
     /// A container of the pod template: its index and itself.

@@ -37,7 +37,7 @@ impl Lower for UncordonNode {
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         node(premise)?;
-        if !premise.did_last(CordonNode::NAME, Self::NAME) {
+        if !premise.ours(UNSCHEDULABLE) {
             return Err(Unmet(format!("KubeWise did not cordon {}", premise.object)));
         }
         let action = premise.action(Self::NAME, json!({}));

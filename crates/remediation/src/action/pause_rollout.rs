@@ -37,7 +37,7 @@ impl Lower for ResumeRollout {
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         deployment(premise)?;
-        if !premise.did_last(PauseRollout::NAME, Self::NAME) {
+        if !premise.ours(PAUSED) {
             return Err(Unmet(format!("KubeWise did not hold the rollout of {}", premise.object)));
         }
         let action = premise.action(Self::NAME, json!({}));

@@ -37,7 +37,7 @@ impl Lower for ResumeCronJob {
 
     fn lower(self, premise: &Premise<'_>) -> Result<Vec<PlanStep>, Unmet> {
         cron_job(premise)?;
-        if !premise.did_last(SuspendCronJob::NAME, Self::NAME) {
+        if !premise.ours(SUSPEND) {
             return Err(Unmet(format!("KubeWise did not suspend {}", premise.object)));
         }
         let action = premise.action(Self::NAME, json!({}));

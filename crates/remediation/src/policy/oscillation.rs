@@ -8,7 +8,8 @@ use kubewise_core::plan::FieldChange;
 use kubewise_core::request::FIELD_MANAGER;
 use serde_json::Value;
 
-use super::{Case, Finding, never, ownership};
+use super::{Case, Finding, never};
+use crate::field::managers;
 
 /// Once may be chance or haste; who puts it back twice means it.
 const PUT_BACK: usize = 2;
@@ -66,11 +67,9 @@ fn below<'a>(path: &'a str, above: &str) -> Option<&'a str> {
 
 /// The newest manager of a field besides ourselves.
 fn actor<'a>(document: &'a Document, path: &str) -> Option<&'a str> {
-    let managers = document.list("/metadata/managedFields").iter().filter(|entry| {
-        let manager = entry.get("manager").and_then(Value::as_str);
-        manager.is_some_and(|manager| manager != FIELD_MANAGER)
-            && entry.get("fieldsV1").is_some_and(|fields| ownership::holds(fields, &document.0, path))
-    });
-    let newest = managers.max_by_key(|entry| entry.get("time").and_then(Value::as_str).map(str::to_owned))?;
-    newest.get("manager")?.as_str()
+    let text = |entry: &'a Value, key: &str| entry.get(key).and_then(Value::as_str);
+    managers(document, path)
+        .filter(|entry| text(entry, "manager").is_some_and(|manager| manager != FIELD_MANAGER))
+        .max_by_key(|entry| text(entry, "time"))
+        .and_then(|entry| text(entry, "manager"))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::scale::REPLICAS;
 use super::{ALLOW_HELM_ANNOTATION, Case, Finding, never};
-use crate::field::tokens;
+use crate::field::managers;
 
 /// Parts of field managers' names that tell a program that reconciles, whatever it did at creation.
 const RECONCILERS: [&str; 8] =
@@ -130,13 +130,13 @@ fn managed(field: &Field<'_>) -> Option<String> {
 /// The field manager that reconciles a field, if one does.
 fn owner_of<'a>(workload: &'a Document, path: &str) -> Option<&'a str> {
     let created = workload.text("/metadata/creationTimestamp");
-    workload.list("/metadata/managedFields").iter().find_map(|entry| {
+    managers(workload, path).find_map(|entry| {
         let text = |key: &str| entry.get(key).and_then(Value::as_str);
         let manager = text("manager")?;
         let applies = text("operation") == Some("Apply");
         let of_creation = text("time") == created && created.is_some();
         let reconciles = reconciles(manager, applies, of_creation) && text("subresource") != Some("status");
-        (reconciles && holds(entry.get("fieldsV1")?, &workload.0, path)).then_some(manager)
+        reconciles.then_some(manager)
     })
 }
 
@@ -147,50 +147,4 @@ fn reconciles(manager: &str, applies: bool, of_creation: bool) -> bool {
     }
     RECONCILERS.iter().any(|part| name.contains(part))
         || (!of_creation && (applies || LIKE_A_RECONCILER.iter().any(|part| name.contains(part))))
-}
-
-/// Whether a `fieldsV1` tree holds a path or anything below it.
-pub(super) fn holds(fields: &Value, document: &Value, path: &str) -> bool {
-    let mut node = fields;
-    let mut place = String::new();
-    for token in tokens(path) {
-        let list = document.pointer(&place).filter(|value| value.is_array());
-        place.push('/');
-        place.push_str(&token.replace('~', "~0").replace('/', "~1"));
-        let next = match list {
-            Some(_) => match document.pointer(&place).map(|item| keyed(node, item)) {
-                Some(Keyed::Atomic) => return true, // owned as a whole
-                Some(Keyed::Owned(next)) => Some(next),
-                Some(Keyed::Not) | None => None,
-            },
-            None => node.get(format!("f:{token}")),
-        };
-        let Some(next) = next else { return false };
-        node = next;
-    }
-    true
-}
-
-enum Keyed<'a> {
-    Owned(&'a Value),
-    Not,
-    Atomic,
-}
-
-/// An item of a list within a `fieldsV1` tree. Containers are keyed by name, ports by number and protocol: whatever keys
-/// stand there, they are fields of the item.
-fn keyed<'a>(node: &'a Value, item: &Value) -> Keyed<'a> {
-    let entries = || node.as_object().into_iter().flatten();
-    let keys = entries().filter_map(|(key, next)| {
-        let key: Value = serde_json::from_str(key.strip_prefix("k:")?).ok()?;
-        Some((key, next))
-    });
-    let keys: Vec<(Value, &Value)> = keys.collect();
-    if keys.is_empty() {
-        return Keyed::Atomic;
-    }
-    let is_item = |key: &Value| {
-        key.as_object().is_some_and(|key| key.iter().all(|(field, value)| item.get(field) == Some(value)))
-    };
-    keys.into_iter().find(|(key, _)| is_item(key)).map_or(Keyed::Not, |(_, next)| Keyed::Owned(next))
 }

@@ -47,6 +47,19 @@ fn check(world: &World, action: &str, parameters: &Value, expect: &str) {
     assert_eq!(got, expect, "{action} {parameters}: {decision:?}");
 }
 
+/// The field is set, and these alone manage it.
+fn set_by(world: &mut World, field: &str, managers: &[&str]) {
+    world.set(&format!("/spec/{field}"), json!(true));
+    let entries: Vec<Value> = managers
+        .iter()
+        .map(|manager| {
+            let fields = json!({ "f:spec": { format!("f:{field}"): {} } });
+            json!({ "manager": manager, "operation": "Update", "fieldsV1": fields })
+        })
+        .collect();
+    world.set("/metadata/managedFields", json!(entries));
+}
+
 #[test]
 fn a_rollout_is_held_and_let_go_only_by_whoever_held_it() {
     let none = json!({});
@@ -55,11 +68,15 @@ fn a_rollout_is_held_and_let_go_only_by_whoever_held_it() {
     check(&world, "ResumeRollout", &none, "for Premise");
     world.set("/spec/paused", json!(true));
     check(&world, "PauseRollout", &none, "for Premise");
-    check(&world, "ResumeRollout", &none, "for Premise"); // a person held it
-    world.did("PauseRollout", "08:30:00", json!({}), Vec::new());
+    check(&world, "ResumeRollout", &none, "for Premise"); // nobody knows who
+    set_by(&mut world, "paused", &["kubewise"]);
     check(&world, "ResumeRollout", &none, "Deployment shop/cart /spec/paused: true -> unset");
-    world.did("ResumeRollout", "08:40:00", json!({}), Vec::new());
+    // KubeWise held it once; since then a person let it go, and held it again.
+    world.did("PauseRollout", "08:30:00", none.clone(), Vec::new());
+    set_by(&mut world, "paused", &["kubectl-rollout"]);
     check(&world, "ResumeRollout", &none, "for Premise");
+    set_by(&mut world, "paused", &["kubewise", "kubectl"]);
+    check(&world, "ResumeRollout", &none, "for Premise"); // a person means it, too
 }
 
 /// The workload is another object than the cart.
@@ -77,10 +94,10 @@ fn a_node_is_cordoned_and_only_ours_is_uncordoned() {
     check(&crash_loop(), "CordonNode", &none, "for Premise");
     let mut world = of(node("n1", "1Gi"), ObjectRef::cluster_scoped(Kind::Node, "n1"));
     check(&world, "CordonNode", &none, "Node n1 /spec/unschedulable: unset -> true");
-    world.set("/spec/unschedulable", json!(true));
+    set_by(&mut world, "unschedulable", &["kubectl-cordon"]);
     check(&world, "CordonNode", &none, "for Premise");
     check(&world, "UncordonNode", &none, "for Premise"); // for maintenance
-    world.did("CordonNode", "08:30:00", json!({}), Vec::new());
+    set_by(&mut world, "unschedulable", &["kubewise"]);
     check(&world, "UncordonNode", &none, "Node n1 /spec/unschedulable: true -> unset");
 }
 
@@ -95,9 +112,9 @@ fn a_cron_job_is_suspended_and_only_ours_is_resumed() {
     }));
     let mut world = of(document, object);
     check(&world, "SuspendCronJob", &none, "CronJob shop/report /spec/suspend: false -> true");
-    world.set("/spec/suspend", json!(true));
+    set_by(&mut world, "suspend", &["kubectl-patch"]);
     check(&world, "ResumeCronJob", &none, "for Premise");
-    world.did("SuspendCronJob", "08:30:00", json!({}), Vec::new());
+    set_by(&mut world, "suspend", &["kubewise"]);
     check(&world, "ResumeCronJob", &none, "CronJob shop/report /spec/suspend: true -> unset");
 }
 
