@@ -1,6 +1,7 @@
 //! What the program says and how it ends, before there is any trouble in a cluster.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -66,6 +67,26 @@ fn a_faulty_playbook_is_refused_where_it_is_wrong() -> Result<()> {
          candidates: [{action: HandOver, parameters: {reason: r}}]\nrootCause: none\nreasoning: none\n",
     )?;
     check_refused(&output(&installation)?, 2, &["mine.yaml:4", "toBlam"]);
+    Ok(())
+}
+
+/// As the kubelet lays it out: each key a link into a directory that changes as a whole.
+#[test]
+fn playbooks_come_from_a_mounted_config_map() -> Result<()> {
+    let mount = tempfile::tempdir()?;
+    fs::create_dir(mount.path().join("..2026_11_26"))?;
+    fs::write(
+        mount.path().join("..2026_11_26/mine.yaml"),
+        "name: mine\ndescription: Mine.\nreasons: [CrashLoopBackOff]\n\
+         candidates: [{action: HandOver, parameters: {reason: r}}]\nrootCause: none\nreasoning: none\n",
+    )?;
+    symlink("..2026_11_26", mount.path().join("..data"))?;
+    symlink("..data/mine.yaml", mount.path().join("mine.yaml"))?;
+    let explain =
+        kubewise().args(["playbook", "explain", "mine", "--directory"]).arg(mount.path()).output()?;
+    ensure!(explain.status.success(), "{}", complaint(&explain));
+    let told = String::from_utf8(explain.stdout)?;
+    ensure!(told.contains("Mine."), "{told}");
     Ok(())
 }
 
