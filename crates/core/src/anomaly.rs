@@ -57,6 +57,9 @@ pub struct AnomalyRecord {
     pub extra: Extra,
 }
 
+/// The feature that holds how long a failure takes to come back, in seconds.
+pub const FAILURE_INTERVAL: &str = "failure_interval_seconds";
+
 /// One input of the decision, with what was expected of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Feature {

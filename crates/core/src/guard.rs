@@ -189,6 +189,10 @@ guards! {
         FreshSample,
         /// The trouble must stay gone for the settle time.
         SettleTime,
+        /// While anything of the workload fires it does not count as repaired.
+        TroubleGone,
+        /// Harm to those that need the workload is harm.
+        Dependants,
         /// What is not proven to have helped never ends as repaired.
         InconclusiveNeverCloses,
         /// After an undo that failed the locks are kept for a person.

@@ -32,6 +32,9 @@ pub struct Incident {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Timestamp>,
     pub anomalies: Vec<AnomalyId>,
+    /// Workloads that need this one, as far as names told when it was opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependants: Vec<ObjectRef>,
     #[serde(default)]
     pub events: Vec<EventId>,
     #[serde(default)]

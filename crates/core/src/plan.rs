@@ -224,6 +224,24 @@ pub struct Verification {
     pub deadline: Period,
     /// How the workload was when the plan was made.
     pub baseline: Indicators,
+    /// How those that need it were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependants: Vec<Dependant>,
+}
+
+/// What is measured after an act.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    pub own: Indicators,
+    /// Of those that the plan's verification names.
+    pub dependants: Vec<Dependant>,
+}
+
+/// A workload that needs another, and how it fares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Dependant {
+    pub workload: ObjectRef,
+    pub indicators: Indicators,
 }
 
 /// The guarded indicators of a workload: what "better" and "worse" are judged by.
@@ -238,6 +256,9 @@ pub struct Indicators {
     pub restarts: std::collections::BTreeMap<String, u32>,
     /// Containers that wait or ended for a known failure, as `pod/container: reason`.
     pub failing: Vec<String>,
+    /// Its anomalies that fire, by reason. Not looked at for dependants.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub firing: Vec<String>,
     /// The newest sample about the workload or its pods; `None` if there was none lately.
     pub newest_sample: Option<Timestamp>,
     pub taken_at: Timestamp,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, Feature, Reason};
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, FAILURE_INTERVAL, Feature, Reason};
 use kubewise_core::id::{AnomalyId, EventId, IncidentId};
 use kubewise_core::incident::Incident;
 use kubewise_core::{Kind, ObjectRef, Period};
@@ -23,8 +23,6 @@ use crate::text;
 
 /// A firing anomaly is told anew at most this often.
 const UPDATE: Period = Period::from_secs(30);
-/// Under this name the failure's own interval is kept in the record, so that a restart knows it.
-const INTERVAL: &str = "failure_interval_seconds";
 
 /// The anomaly that names the incident: firing before resolved, the nearest to the cause, the earliest.
 pub fn leading(anomalies: &[AnomalyRecord]) -> Option<&AnomalyRecord> {
@@ -70,6 +68,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) events: &'a dyn Fn() -> Vec<EventId>,
     /// What led up to it.
     pub(crate) prelude: &'a dyn Fn(Reason) -> Prelude,
+    /// Who needs a workload.
+    pub(crate) dependants: &'a dyn Fn(&ObjectRef) -> Vec<ObjectRef>,
     /// Whose incident a new anomaly joins, if the workload has none.
     pub(crate) root: Option<&'a ObjectRef>,
     pub(crate) now: Timestamp,
@@ -89,7 +89,7 @@ impl Anomalies {
             self.open.insert(incident.workload, Open::of(incident.id, None));
         }
         for record in firing.into_iter().filter(|one| one.status == AnomalyStatus::Firing) {
-            let interval = record.features.iter().find(|feature| feature.name == INTERVAL);
+            let interval = record.features.iter().find(|feature| feature.name == FAILURE_INTERVAL);
             let interval = interval.map(|feature| Period::from_millis((feature.value * 1000.0) as u64));
             let shown = BTreeSet::from([(record.object.clone(), record.container.clone())]);
             if let (false, Some(incident)) = (self.open.contains_key(&record.workload), &record.incident) {
@@ -157,7 +157,7 @@ impl Anomalies {
             self.open.insert(workload.clone(), Open::of(incident.clone(), Some(root)));
             changes.push(Change::IncidentJoined { incident, anomaly: id, text });
         } else {
-            self.begin(workload, &firing.record, now, changes);
+            self.begin(workload, &firing.record, bench, changes);
         }
         firing.record.incident = self.open.get(workload).map(|open| open.incident.clone());
         changes.push(Change::Anomaly(Box::new(firing.record.clone())));
@@ -169,10 +169,10 @@ impl Anomalies {
         &mut self,
         workload: &ObjectRef,
         first: &AnomalyRecord,
-        now: Timestamp,
+        bench: &Bench<'_>,
         changes: &mut Vec<Change>,
     ) {
-        let incident = records::incident(first, now);
+        let incident = records::incident(first, (bench.dependants)(workload), bench.now);
         self.open.insert(workload.clone(), Open::of(incident.id.clone(), None));
         changes.push(Change::IncidentOpened(Box::new(incident)));
     }
@@ -200,7 +200,7 @@ impl Anomalies {
         }
         let reasons = self.firing.remove(workload).unwrap_or_default();
         if let Some(lead) = reasons.values().min_by_key(|firing| precedence(firing.record.reason)) {
-            self.begin(workload, &lead.record.clone(), bench.now, changes);
+            self.begin(workload, &lead.record.clone(), bench, changes);
             let own = self.open.get(workload).map(|open| open.incident.clone());
             let mut reasons = reasons;
             for firing in reasons.values_mut() {
@@ -359,7 +359,7 @@ impl Firing {
         };
         add("afflicted", objects.len() as f64);
         if let Some(interval) = self.interval {
-            add(INTERVAL, interval.as_secs_f64());
+            add(FAILURE_INTERVAL, interval.as_secs_f64());
         }
         let prelude = (bench.prelude)(self.record.reason);
         if let Some(Warnings { count, expected, chance }) = prelude.warnings {

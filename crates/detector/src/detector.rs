@@ -420,6 +420,7 @@ impl Detector {
             options,
             is_whole: &|kind| self.telemetry.is_whole(kind),
             events: &|| self.events.related(workload, now),
+            dependants: &|workload| self.world.dependants(workload),
             prelude: &|reason| Prelude::of(&self.events, &self.world, workload, reason, now),
             now,
         };

@@ -51,7 +51,7 @@ pub(crate) fn held_back(workload: &ObjectRef, mut symptom: Symptom, now: Timesta
 }
 
 /// An incident with its first anomaly.
-pub(crate) fn incident(first: &AnomalyRecord, now: Timestamp) -> Incident {
+pub(crate) fn incident(first: &AnomalyRecord, dependants: Vec<ObjectRef>, now: Timestamp) -> Incident {
     let mut incident = Incident {
         version: SchemaVersion::CURRENT,
         id: IncidentId::derive(&[&first.workload, &now]),
@@ -64,6 +64,7 @@ pub(crate) fn incident(first: &AnomalyRecord, now: Timestamp) -> Incident {
         updated_at: now,
         closed_at: None,
         anomalies: vec![first.id.clone()],
+        dependants,
         events: first.events.clone(),
         plans: Vec::new(),
         actions: Vec::new(),

@@ -75,6 +75,20 @@ impl Services {
         known.filter(|(_, service)| service.since.is_some() && service.served.is_some())
     }
 
+    /// The names and namespaces of those that stand for a workload of these pods.
+    pub(crate) fn before<'a>(
+        &'a self,
+        workload: &'a ObjectRef,
+        pods: &'a [&PodState],
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let namespace = workload.namespace_or_empty();
+        let here = self.known.get(namespace).into_iter().flatten();
+        here.filter(move |(_, service)| {
+            pods.iter().any(|pod| service.route.selects(pod)) || service.past.contains(workload)
+        })
+        .map(move |(name, _)| (namespace, name.as_str()))
+    }
+
     pub(crate) fn get(&self, object: &ObjectRef) -> Option<&Service> {
         self.known.get(object.namespace_or_empty())?.get(&*object.name)
     }
@@ -107,6 +121,12 @@ impl Services {
     /// The Service that a host is the name of, seen from a namespace: `cart`, `cart.shop`, `cart.shop.svc…`, or a
     /// pod's own `kafka-0.kafka`.
     pub(crate) fn find(&self, host: &str, namespace: &str) -> Option<(&str, Selection<'_>)> {
+        let (namespace, name) = self.name(host, namespace)?;
+        Some((namespace, Selection(self.known.get(namespace)?.get(name)?)))
+    }
+
+    /// Its namespace and name.
+    pub(crate) fn name(&self, host: &str, namespace: &str) -> Option<(&str, &str)> {
         let labels: Vec<&str> = host.split('.').collect();
         let label = |at: usize| labels.get(at).copied();
         let here = [
@@ -116,9 +136,9 @@ impl Services {
             (label(1), Some(namespace)),
         ];
         here.into_iter().find_map(|(name, namespace)| {
-            let (known, service) = (self.known.get_key_value(namespace?)?, name?);
-            let service = known.1.get(service)?;
-            (!service.route.selector.is_empty()).then_some((known.0.as_str(), Selection(service)))
+            let (namespace, services) = self.known.get_key_value(namespace?)?;
+            let (name, service) = services.get_key_value(name?)?;
+            (!service.route.selector.is_empty()).then_some((namespace.as_str(), name.as_str()))
         })
     }
 }

@@ -17,6 +17,8 @@ use crate::services::{Service, Services};
 const MAX_DEPTH: usize = 8;
 /// Pods whose nodes are looked at for what led up to a workload's trouble.
 const MAX_NODES: usize = 32;
+/// Whom more need is a hub: each of them is looked at before and after a repair, and these tell enough.
+const MAX_DEPENDANTS: usize = 8;
 
 #[derive(Debug, Default)]
 pub(crate) struct World {
@@ -27,6 +29,8 @@ pub(crate) struct World {
     /// Autoscalers by what they scale.
     autoscalers: BTreeMap<ObjectRef, BTreeSet<ObjectRef>>,
     services: Services,
+    /// Pods by the hosts that they are told of.
+    told_of: BTreeMap<Arc<str>, BTreeSet<ObjectRef>>,
     /// Nodes that are to be emptied.
     cordoned: BTreeSet<Arc<str>>,
 }
@@ -54,6 +58,11 @@ impl World {
             let owned = state.owner.as_ref().is_some_and(|owner| owner.object.kind.is_workload());
             if object.kind.is_workload() && !owned {
                 self.workloads.insert(object.clone());
+            }
+            if let StateDetail::Pod(pod) = &state.detail {
+                for host in &pod.hosts {
+                    self.told_of.entry(host.clone()).or_default().insert(object.clone());
+                }
             }
         }
         if let StateDetail::Autoscaler(autoscaler) = &state.detail {
@@ -86,8 +95,18 @@ impl World {
         self.topology.remove(object);
         self.workloads.remove(object);
         let Some(known) = self.objects.remove(object) else { return };
-        if let (StateDetail::Pod(pod), Some(workload)) = (&known.state.detail, workload) {
-            self.services.pod_gone(object.namespace_or_empty(), pod, &workload);
+        if let StateDetail::Pod(pod) = &known.state.detail {
+            for host in &pod.hosts {
+                if let Some(pods) = self.told_of.get_mut(host) {
+                    pods.remove(object);
+                    if pods.is_empty() {
+                        self.told_of.remove(host);
+                    }
+                }
+            }
+            if let Some(workload) = workload {
+                self.services.pod_gone(object.namespace_or_empty(), pod, &workload);
+            }
         }
         if object.kind == Kind::Node {
             self.cordoned.remove(&object.name);
@@ -171,6 +190,26 @@ impl World {
         }
         needs.remove(workload);
         needs
+    }
+
+    /// Who needs a workload, as far as names tell: those whose pods are told of a Service that stands for it; a few of
+    /// them, in order.
+    pub(crate) fn dependants(&self, workload: &ObjectRef) -> Vec<ObjectRef> {
+        let pods: Vec<&PodState> =
+            self.objects_of(workload).into_iter().filter_map(|known| Some(known.pod()?.0)).collect();
+        let services: BTreeSet<(&str, &str)> = self.services.before(workload, &pods).collect();
+        let may_mean =
+            |host: &str| host.split('.').take(2).any(|label| services.iter().any(|(_, name)| *name == label));
+        let mut found = BTreeSet::new();
+        for (host, pods) in self.told_of.iter().filter(|(host, _)| may_mean(host)) {
+            for pod in pods {
+                let service = self.services.name(host, pod.namespace_or_empty());
+                if service.is_some_and(|service| services.contains(&service)) {
+                    found.extend(self.workload_of(pod).filter(|needing| needing != workload));
+                }
+            }
+        }
+        found.into_iter().take(MAX_DEPENDANTS).collect()
     }
 
     /// The nodes that a workload's pods are on, a few of them: trouble of one is seen on any.

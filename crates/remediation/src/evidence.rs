@@ -14,6 +14,7 @@ use kubewise_core::document::Document;
 use kubewise_core::event::EventRecord;
 use kubewise_core::incident::Incident;
 use kubewise_core::metric::NormalizedMetric;
+use kubewise_core::plan::Dependant;
 use kubewise_core::record::HealthyRevision;
 use kubewise_core::service::ServingService;
 use kubewise_core::state::{ContainerState, ObjectState};
@@ -57,6 +58,8 @@ pub struct Evidence {
     pub events: Vec<EventRecord>,
     /// Revisions of the workload that were seen available, newest first.
     pub healthy: Vec<HealthyRevision>,
+    /// How those fare that need the workload.
+    pub dependants: Vec<Dependant>,
     /// Services as they were when they last led to the workload's ready pods.
     pub serving: Vec<ServingService>,
     /// What KubeWise did to the workload before, newest first.
@@ -181,6 +184,7 @@ impl Evidence {
             looked_at: BTreeMap::new(),
             events: Vec::new(),
             healthy: Vec::new(),
+            dependants: Vec::new(),
             serving: Vec::new(),
             history: Vec::new(),
             precedents: Vec::new(),

@@ -23,7 +23,7 @@ use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::id::{PlanId, SagaId};
 use kubewise_core::incident::{Chapter, StoryEntry};
 use kubewise_core::journal::{BeforeImage, Epoch, JournalBody, JournalEntry, Outcome};
-use kubewise_core::plan::{Indicators, RemediationPlan};
+use kubewise_core::plan::{Measurement, RemediationPlan};
 use kubewise_core::request::{ClusterRequest, Performed};
 use kubewise_core::{Failure, ObjectRef, Period, Rejection, Timestamp};
 
@@ -57,7 +57,7 @@ pub enum Effect {
     Perform { request: ClusterRequest, dry_run: bool },
     /// Save what a step takes down, durably. By `Input::Captured`.
     Capture { step: usize },
-    /// Measure the workload. By `Input::Measured`.
+    /// Measure the workload and those that need it. By `Input::Measured`.
     Measure,
     /// Tell people. By `Input::Notified`.
     Notify { message: String },
@@ -76,7 +76,7 @@ pub enum Input {
     Read(Result<Option<Document>, Failure>),
     Performed(Result<Performed, Failure>),
     Captured(Result<(), Failure>),
-    Measured(Result<Indicators, Failure>),
+    Measured(Result<Measurement, Failure>),
     Notified(Result<(), Failure>),
     Elapsed,
 }

@@ -1,15 +1,17 @@
 //! Whether a workload is better, worse, or whether that cannot be told.
 //!
-//! *Better* needs proof: every indicator is well **and** a sample newer than the act says that somebody still
-//! measures. *Worse* needs proof too, since it leads to an undo: what surely served before no longer does, and no
-//! rollout under way explains it. Everything else is inconclusive, and inconclusive is never undone.
+//! *Better* needs proof: every indicator is well, those that need the workload fare as before, a sample newer than the
+//! act says that somebody still measures, **and**, once the settle time is over, nothing of the workload fires any more.
+//! *Worse* needs proof too, since it leads to an undo: what surely served before no longer does, and no rollout under
+//! way explains it; or one that needs the workload suffers for longer than it takes to find back to it. Everything else
+//! is inconclusive, and inconclusive is never undone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use kubewise_core::document::Document;
 use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::metric::NormalizedMetric;
-use kubewise_core::plan::{Indicators, Verdict};
+use kubewise_core::plan::{Dependant, Indicators, Measurement, Verdict};
 use kubewise_core::service::ServingService;
 use kubewise_core::state::{StateDetail, condition};
 use kubewise_core::{Kind, Period, Timestamp, quantity};
@@ -33,6 +35,10 @@ const FAILING_WAITS: &[&str] = &[
 /// A sample older than this says nothing about now: twice the longest interval of the default catalogue.
 pub const FRESH_FOR: Period = Period::from_secs(120);
 
+/// A dependant that lost the workload for a moment is back by then: three back-offs of the kubelet (10 s, 20 s, 40 s), and
+/// as long again for its own start.
+const FINDS_BACK: Period = Period::from_secs(140);
+
 /// The guarded indicators of a workload: `None` for a workload that is gone, `pods` all of its own.
 pub fn indicators(
     workload: Option<&Document>,
@@ -46,6 +52,7 @@ pub fn indicators(
         rolled_out: false,
         restarts: BTreeMap::new(),
         failing: Vec::new(),
+        firing: Vec::new(),
         // A sample from the future would pass for fresh for ever.
         newest_sample: samples.iter().map(|sample| sample.time).filter(|time| *time <= now).max(),
         taken_at: now,
@@ -156,8 +163,13 @@ fn ended_badly(document: &Document) -> BTreeMap<&str, &str> {
 pub struct Standard<'a> {
     /// How it was when the plan was made.
     pub baseline: &'a Indicators,
+    pub dependants: &'a [Dependant],
     /// The measurement before this one, if any since the act.
-    pub previous: Option<&'a Indicators>,
+    pub previous: Option<&'a Measurement>,
+    /// Since when every measurement found dependants that suffer.
+    pub suffering_since: Option<Timestamp>,
+    /// Whether the settle time is over, so that what fires no longer only lags behind.
+    pub settled: bool,
     pub acted_at: Timestamp,
     /// Pods that the steps may make unavailable while their rollout goes on.
     pub disruption: u32,
@@ -173,28 +185,85 @@ pub struct Judgement {
     pub reasons: Vec<String>,
     /// Whether every indicator is well, measured freshly or not.
     pub healthy: bool,
+    /// Whether a dependant fares worse than before the act.
+    pub suffering: bool,
 }
 
 /// Holds a measurement against its standard. A `Worse` is to be believed only when the next one agrees.
-pub fn judge(measured: &Indicators, standard: &Standard<'_>) -> Judgement {
-    let ailments = ailments(measured, standard.previous.unwrap_or(standard.baseline));
+pub fn judge(measured: &Measurement, standard: &Standard<'_>) -> Judgement {
+    let own = &measured.own;
+    let before = standard.previous.map_or(standard.baseline, |previous| &previous.own);
+    let mut ailments = ailments(own, before);
+    let suffering =
+        if standard.guards.stands(Guard::Dependants) { suffering(measured, standard) } else { Vec::new() };
+    let suffers = !suffering.is_empty();
+    let harm = harm(own, standard).or_else(|| lasting(&suffering, measured, standard));
+    ailments.extend(suffering);
     let healthy = ailments.is_empty();
-    let (verdict, reasons) = if let Some(harm) = harm(measured, standard) {
+    let stands = |guard| standard.guards.stands(guard);
+    let (verdict, reasons) = if let Some(harm) = harm {
         (Verdict::Worse, vec![harm])
     } else if !healthy {
         (Verdict::Inconclusive, ailments)
-    } else if let Some(stale) =
-        stale(measured, standard.acted_at).filter(|_| standard.guards.stands(Guard::FreshSample))
-    {
+    } else if let Some(stale) = stale(own, standard.acted_at).filter(|_| stands(Guard::FreshSample)) {
         (Verdict::Inconclusive, vec![stale])
+    } else if standard.settled && !own.firing.is_empty() && stands(Guard::TroubleGone) {
+        (Verdict::Inconclusive, vec![format!("still fires: {}", own.firing.join(", "))])
     } else {
         let well = format!(
             "{} of {} replicas are available, nothing fails or restarts, and fresh samples confirm it",
-            measured.available, measured.desired
+            own.available, own.desired
         );
         (Verdict::Improved, vec![well])
     };
-    Judgement { verdict, reasons, healthy }
+    Judgement { verdict, reasons, healthy, suffering: suffers }
+}
+
+/// How dependants fare worse than before the act; while the workload itself is on its way that says nothing.
+fn suffering(measured: &Measurement, standard: &Standard<'_>) -> Vec<String> {
+    if is_rolling(&measured.own, standard) {
+        return Vec::new();
+    }
+    let before = |dependant: &Dependant| {
+        let of = |all: &'_ [Dependant]| -> Option<Indicators> {
+            all.iter().find(|one| one.workload == dependant.workload).map(|one| one.indicators.clone())
+        };
+        let baseline = of(standard.dependants)?;
+        let previous = standard.previous.and_then(|previous| of(&previous.dependants));
+        Some((previous.unwrap_or_else(|| baseline.clone()), baseline))
+    };
+    let suffers = measured.dependants.iter().filter_map(|dependant| {
+        let (previous, baseline) = before(dependant)?;
+        let how = suffers(&dependant.indicators, &previous, &baseline)?;
+        Some(format!("{}, which needs it: {how}", dependant.workload))
+    });
+    suffers.collect()
+}
+
+fn suffers(measured: &Indicators, previous: &Indicators, baseline: &Indicators) -> Option<String> {
+    let owed = sound(baseline).min(measured.desired);
+    // A rollout of its own is not the act's.
+    let excused = u32::from(!measured.rolled_out);
+    if measured.available + excused < owed {
+        return Some(format!(
+            "{} replicas are available, {owed} were sound before the act",
+            measured.available
+        ));
+    }
+    if !measured.rolled_out || !baseline.failing.is_empty() || baseline.available < baseline.desired {
+        return None;
+    }
+    let mut new = restarted(measured, previous);
+    new.extend(measured.failing.iter().map(|failing| format!("failing: {failing}")));
+    (!new.is_empty()).then(|| new.join(", "))
+}
+
+/// Harm to dependants is the act's if the workload served them before, and if it lasts.
+fn lasting(suffering: &[String], measured: &Measurement, standard: &Standard<'_>) -> Option<String> {
+    let since = standard.suffering_since?;
+    let served = sound(standard.baseline) > 0;
+    let lasts = Period::between(since, measured.own.taken_at) >= FINDS_BACK;
+    (served && lasts && !suffering.is_empty()).then(|| suffering.join("; "))
 }
 
 /// Whether the workload was itself in trouble: then its old fields are nothing to go back to for lack of success.
@@ -244,9 +313,13 @@ fn stale(measured: &Indicators, acted_at: Timestamp) -> Option<String> {
     }
 }
 
+fn is_rolling(measured: &Indicators, standard: &Standard<'_>) -> bool {
+    !measured.rolled_out && measured.taken_at < standard.patient_until
+}
+
 fn harm(measured: &Indicators, standard: &Standard<'_>) -> Option<String> {
     let baseline = standard.baseline;
-    let rolling = !measured.rolled_out && measured.taken_at < standard.patient_until;
+    let rolling = is_rolling(measured, standard);
     // One pod may always be on its way while a rollout goes on.
     let excused = if rolling { standard.disruption.max(1) } else { 0 };
     // Fewer available because fewer are wanted is nobody's harm.
@@ -259,7 +332,7 @@ fn harm(measured: &Indicators, standard: &Standard<'_>) -> Option<String> {
         return None; // trouble that was there before is not harm, however it shows now
     }
     let new = if measured.failing.is_empty() {
-        restarted(measured, standard.previous.unwrap_or(baseline))
+        restarted(measured, standard.previous.map_or(baseline, |previous| &previous.own))
     } else {
         measured.failing.clone()
     };

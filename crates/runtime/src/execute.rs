@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::capture::capture;
 use crate::feedback;
 use crate::gather::{self, For};
-use crate::plan::notify;
+use crate::plan;
 use crate::runtime::{Running, Shared};
 use crate::shutdown::Phase;
 
@@ -125,7 +125,7 @@ async fn recover(shared: &Shared, sagas: Vec<SagaId>, epoch: Epoch) -> Vec<Saga>
                 // Whether people were told before the crash is not known: twice is better than never.
                 for past in saga.past() {
                     if let Some((event_type, reason)) = told_at_once(past.chapter) {
-                        notify(shared, saga.plan(), event_type, reason, past.text.clone()).await;
+                        plan::tell(shared, saga.plan(), event_type, reason, past.text.clone()).await;
                     }
                 }
                 if saga.is_finished() {
@@ -211,7 +211,7 @@ async fn tell(shared: &Shared, saga: &mut Saga) -> bool {
         let given_up = shared.incidents.report(&plan, report, now);
         let given_up = given_up.map(|text| (EventType::Warning, outcome_reason(Outcome::HandedOver), text));
         for (event_type, reason, text) in notice.into_iter().chain(given_up) {
-            notify(shared, &plan, event_type, reason, text).await;
+            plan::tell(shared, &plan, event_type, reason, text).await;
         }
     }
     finished || saga.is_finished()
@@ -254,10 +254,9 @@ async fn perform(shared: &Shared, saga: &Saga, effect: Effect, stop: &Cancellati
             Input::Performed(ports.actor.perform(&request, dry_run).await)
         }
         Effect::Capture { step } => Input::Captured(capture(shared, saga, step).await),
-        Effect::Measure => Input::Measured(gather::indicators(shared, &saga.plan().workload).await),
+        Effect::Measure => Input::Measured(gather::measure(shared, saga.plan()).await),
         Effect::Notify { message } => {
-            notify(shared, saga.plan(), EventType::Warning, "Notice", message).await;
-            Input::Notified(Ok(()))
+            Input::Notified(plan::notify(shared, saga.plan(), EventType::Warning, "Notice", message).await)
         }
         Effect::Wait { until } => {
             tokio::select! {

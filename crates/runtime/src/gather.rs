@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::ready;
 
-use futures::future::{join_all, try_join_all};
-use futures::stream::{self, StreamExt as _};
+use futures::future::{join_all, try_join, try_join_all};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kubewise_core::action::ExecutedActionRecord;
-use kubewise_core::anomaly::AnomalyRecord;
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
 use kubewise_core::document::Document;
 use kubewise_core::event::EventRecord;
 use kubewise_core::id::IncidentId;
 use kubewise_core::incident::Incident;
-use kubewise_core::plan::Indicators;
+use kubewise_core::plan::{Dependant, Indicators, Measurement, RemediationPlan};
 use kubewise_core::port::ClusterReader;
 use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
@@ -101,9 +101,8 @@ pub(crate) async fn evidence_of(
     if let Some(namespace) = &workload.namespace {
         let namespace = ObjectRef::cluster_scoped(Kind::Namespace, namespace.clone());
         documents.extend(reader.get(&namespace).await?);
-        // Who may not list them plans as before.
         let policies = reader.list(&Kind::NetworkPolicy, workload.namespace.as_deref()).await;
-        documents.extend(policies.unwrap_or_default());
+        documents.extend(lasting(policies)?.unwrap_or_default());
     }
     let now = shared.clock.now();
     let since = if purpose == For::Plan { SAME_PODS.before(now) } else { now };
@@ -115,9 +114,13 @@ pub(crate) async fn evidence_of(
     match all_pods {
         Ok(pods) => evidence.all_pods = Some(pods),
         Err(failure) if failure.is(Rejection::Invalid) => {
-            evidence.looked_at = look_at(reader.as_ref(), nodes_to_look_at(&evidence)).await;
+            evidence.looked_at = look_at(reader.as_ref(), nodes_to_look_at(&evidence)).await?;
         }
-        Err(_) => {}
+        others => evidence.all_pods = lasting(others)?,
+    }
+    if purpose == For::Plan {
+        let needing = evidence.incident.dependants.clone();
+        evidence.dependants = lasting(dependants(shared, needing.iter()).await)?.unwrap_or_default();
     }
     evidence.events = events(shared, &workload).await?;
     evidence.healthy = revisions(shared, &workload).await?;
@@ -143,16 +146,49 @@ pub(crate) async fn evidence_of(
 }
 
 /// What pods take of these nodes, as far as it can be known.
-async fn look_at(reader: &dyn ClusterReader, nodes: BTreeSet<String>) -> BTreeMap<String, Room> {
+async fn look_at(
+    reader: &dyn ClusterReader,
+    nodes: BTreeSet<String>,
+) -> Result<BTreeMap<String, Room>, Failure> {
     let look = |node: String| async move {
-        let pods = reader.pods_on(&node).await.ok()?;
-        Some((node, taken_by(&pods)))
+        let pods = lasting(reader.pods_on(&node).await)?;
+        Ok(pods.map(|pods| (node, taken_by(&pods))))
     };
-    stream::iter(nodes).map(look).buffer_unordered(LISTS_AT_ONCE).filter_map(ready).collect().await
+    let looks = stream::iter(nodes).map(look).buffer_unordered(LISTS_AT_ONCE);
+    looks.try_filter_map(|found| ready(Ok(found))).try_collect().await
+}
+
+/// What may not be read is done without; what cannot be read just now is asked for again.
+fn lasting<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if failure.is_transient() => Err(failure),
+        Err(_) => Ok(None),
+    }
+}
+
+/// How a plan's workload and those that need it fare now.
+pub(crate) async fn measure(shared: &Shared, plan: &RemediationPlan) -> Result<Measurement, Failure> {
+    let needing = plan.verification.dependants.iter().map(|one| &one.workload);
+    let (mut own, dependants) = try_join(fares(shared, &plan.workload), dependants(shared, needing)).await?;
+    let anomalies = shared.incidents.get(&plan.incident).map(|entry| entry.anomalies).unwrap_or_default();
+    let fires = |one: &&AnomalyRecord| one.status == AnomalyStatus::Firing && one.workload == plan.workload;
+    own.firing = anomalies.values().filter(fires).map(|one| one.reason.to_string()).collect();
+    Ok(Measurement { own, dependants })
+}
+
+async fn dependants(
+    shared: &Shared,
+    workloads: impl Iterator<Item = &ObjectRef>,
+) -> Result<Vec<Dependant>, Failure> {
+    let fare = workloads.map(|workload| async {
+        Ok(Dependant { workload: workload.clone(), indicators: fares(shared, workload).await? })
+    });
+    try_join_all(fare).await
 }
 
 /// The guarded indicators of a workload now.
-pub(crate) async fn indicators(shared: &Shared, workload: &ObjectRef) -> Result<Indicators, Failure> {
+async fn fares(shared: &Shared, workload: &ObjectRef) -> Result<Indicators, Failure> {
     let mut document = shared.ports.reader.get(workload).await?;
     if let Some(successor) = document.as_ref().and_then(successor) {
         document = shared.ports.reader.get(&successor).await?.or(document);

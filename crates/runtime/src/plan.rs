@@ -13,7 +13,7 @@ use kubewise_core::id::{CallId, IncidentId};
 use kubewise_core::incident::Chapter;
 use kubewise_core::plan::{Author, Mode, PlanStatus, RemediationPlan};
 use kubewise_core::port::Notice;
-use kubewise_core::{Period, Timestamp};
+use kubewise_core::{Failure, Period, Timestamp};
 use kubewise_remediation::evidence::Evidence;
 use kubewise_remediation::planner::{self, Decision};
 use kubewise_remediation::policy::Surroundings;
@@ -124,20 +124,35 @@ async fn announce(shared: &Shared, plan: &RemediationPlan) {
         | PlanStatus::Aborted
         | PlanStatus::Stuck => return,
     };
-    notify(shared, plan, EventType::Warning, reason, message).await;
+    tell(shared, plan, EventType::Warning, reason, message).await;
 }
 
-/// Writes an Event about the workload, if the mode allows one and this process leads.
-pub(crate) async fn notify(
+/// Tells people, as far as it can be done now: what was told is in the story too.
+pub(crate) async fn tell(
     shared: &Shared,
     plan: &RemediationPlan,
     event_type: EventType,
     reason: &str,
     message: String,
 ) {
-    let observes = plan.mode < Mode::Propose && shared.policy.guards.stands(Guard::Observe);
-    if observes || shared.leader.seek().await.is_none() {
-        return;
+    if let Err(failure) = notify(shared, plan, event_type, reason, message).await {
+        tracing::warn!(incident = %plan.incident, %failure, "the notice could not be delivered");
+    }
+}
+
+/// Writes an Event about the workload, if the mode allows one. Only the leader may.
+pub(crate) async fn notify(
+    shared: &Shared,
+    plan: &RemediationPlan,
+    event_type: EventType,
+    reason: &str,
+    message: String,
+) -> Result<(), Failure> {
+    if plan.mode < Mode::Propose && shared.policy.guards.stands(Guard::Observe) {
+        return Ok(());
+    }
+    if shared.leader.seek().await.is_none() {
+        return Err(Failure::Unavailable { message: "another process leads".into() });
     }
     let notice = Notice {
         object: plan.workload.clone(),
@@ -148,7 +163,5 @@ pub(crate) async fn notify(
         message: format!("{message} (incident {})", plan.incident),
         time: shared.clock.now(),
     };
-    if let Err(failure) = shared.ports.notifier.notify(&notice).await {
-        tracing::warn!(incident = %plan.incident, %failure, "the notice could not be delivered");
-    }
+    shared.ports.notifier.notify(&notice).await
 }

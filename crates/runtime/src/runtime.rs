@@ -398,7 +398,7 @@ struct OpenRecords {
 async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
     let mut open = OpenRecords::default();
     let unfinished = [
-        (RecordKind::Incident, &["Open", "Proposed", "Repairing", "HandedOver", "Stuck"][..]),
+        (RecordKind::Incident, &["Open", "Proposed", "Repairing"][..]),
         (RecordKind::Anomaly, &["Firing"][..]),
         (RecordKind::Plan, &["Proposed", "Approved", "Executing"][..]),
         (RecordKind::Pause, &["Paused"][..]),
@@ -429,11 +429,15 @@ async fn open_records(ports: &Ports) -> Result<OpenRecords, Failure> {
             }
         }
     }
-    // A handed-over incident goes on only while its trouble does; else it is history.
-    open.incidents.retain(|incident| {
-        !incident.status.is_closed()
-            || open.anomalies.iter().any(|one| one.incident.as_ref() == Some(&incident.id))
-    });
+    // An incident that is over for KubeWise goes on while its trouble does; else it is history.
+    for id in open.anomalies.iter().filter_map(|anomaly| anomaly.incident.as_ref()) {
+        if open.incidents.iter().all(|known| known.id != *id)
+            && let Some(Record::Incident(incident)) =
+                ports.store.get(RecordKind::Incident, id.as_str()).await?
+        {
+            open.incidents.push(incident);
+        }
+    }
     // An anomaly that is over while its incident is not is still to be told how that ends.
     for id in open.incidents.iter().flat_map(|incident| &incident.anomalies) {
         if open.anomalies.iter().all(|known| known.id != *id)

@@ -1,5 +1,6 @@
 //! How long to watch before a repair counts as one.
 
+use kubewise_core::anomaly::FAILURE_INTERVAL;
 use kubewise_core::document::Document;
 use kubewise_core::plan::{Indicators, Verification};
 use kubewise_core::state::ContainerState;
@@ -29,24 +30,32 @@ pub(super) fn verification(
     now: Timestamp,
 ) -> Verification {
     let asked = playbook.and_then(|playbook| playbook.settle).map(|settle| settle.as_duration().as_secs());
-    let settle = asked.unwrap_or_else(|| 2 * failure_interval(evidence)).clamp(MIN_SETTLE, MAX_SETTLE);
+    let recurs = (2 * failure_interval(evidence)).clamp(MIN_SETTLE, MAX_SETTLE);
+    let settle = asked.map_or(recurs, |asked| asked.clamp(MIN_SETTLE, MAX_SETTLE));
     let rollout = workload.number("/spec/progressDeadlineSeconds").unwrap_or(PROGRESS_DEADLINE).min(3600);
     let mut checks = playbook.map(|playbook| playbook.checks.clone()).unwrap_or_default();
     let settle_for = Period::from_secs(settle);
     checks.push(format!("every wanted replica of {} is available", evidence.incident.workload));
-    checks.push(format!("the trouble stays gone for {settle_for}, measured"));
+    checks.push(format!("the trouble stays gone for {settle_for}, measured, and then nothing fires"));
+    if !evidence.dependants.is_empty() {
+        let needing: Vec<_> = evidence.dependants.iter().map(|one| one.workload.to_string()).collect();
+        checks.push(format!("those that need it fare as before: {}", needing.join(", ")));
+    }
     Verification {
         checks,
         provisional_after: Period::from_secs((settle / 2).clamp(MIN_PROVISIONAL, MAX_PROVISIONAL)),
         settle: settle_for,
-        deadline: Period::from_secs(rollout + 2 * settle),
+        // What fires takes as long to resolve as it takes to come back.
+        deadline: Period::from_secs(rollout + 2 * settle.max(recurs)),
         baseline: baseline(evidence, workload, now),
+        dependants: evidence.dependants.clone(),
     }
 }
 
 fn baseline(evidence: &Evidence, workload: &Document, now: Timestamp) -> Indicators {
     let mut baseline = verify::indicators(Some(workload), &evidence.pods, &evidence.samples, now);
     verify::services(&evidence.services, &evidence.serving, &evidence.pods, &mut baseline);
+    baseline.firing = evidence.firing().map(|anomaly| anomaly.reason.to_string()).collect();
     // What is done to a node makes it neither ready nor unready: that it goes once more is no harm of ours.
     if evidence.incident.workload.kind == Kind::Node {
         baseline.available = 0;
@@ -54,11 +63,15 @@ fn baseline(evidence: &Evidence, workload: &Document, now: Timestamp) -> Indicat
     baseline
 }
 
-/// The failure's own rhythm in seconds: how long a container lives and how long it then waits, at the longest.
+/// The failure's own rhythm in seconds: as it was seen before, or how long a container lives and how long it then waits,
+/// at the longest.
 fn failure_interval(evidence: &Evidence) -> u64 {
     let states: Vec<_> = evidence.pod_states().collect();
     let containers = states.iter().filter_map(|state| state.pod()).flat_map(|pod| &pod.containers);
-    containers.map(|container| life(container) + back_off(container)).max().unwrap_or(0)
+    let features = evidence.firing().flat_map(|anomaly| &anomaly.features);
+    let seen =
+        features.filter(|feature| feature.name == FAILURE_INTERVAL).map(|feature| feature.value as u64);
+    containers.map(|container| life(container) + back_off(container)).chain(seen).max().unwrap_or(0)
 }
 
 fn life(container: &ContainerState) -> u64 {

@@ -1,12 +1,12 @@
 //! After the last step: measure until the outcome is proven or the time is up.
 //!
 //! `Improved` is given twice: provisionally, and again after the settle time, through which no measurement may
-//! have found an ailment. `Worse` needs two measurements in a row, since one may fall into a moment. What is
+//! have found an ailment and after which nothing may fire. `Worse` needs two measurements in a row, since one may fall into a moment. What is
 //! neither until the limit is kept and handed over: undo is for harm, not for lack of success.
 
 use kubewise_core::guard::Guard;
 use kubewise_core::journal::{JournalBody, Outcome, VerificationPhase};
-use kubewise_core::plan::{self, Indicators, Verdict};
+use kubewise_core::plan::{self, Measurement, Verdict};
 use kubewise_core::{Failure, Period, Timestamp};
 
 use super::{Next, Saga};
@@ -18,8 +18,10 @@ const MEASURE_EVERY: Period = Period::from_secs(15);
 /// What the measurements so far say together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
-    previous: Option<Indicators>,
+    previous: Option<Measurement>,
     was_worse: bool,
+    /// Since when every measurement found dependants that suffer.
+    suffering_since: Option<Timestamp>,
     /// Since when every measurement was without ailment, within the settle phase.
     well_since: Option<Timestamp>,
 }
@@ -35,7 +37,7 @@ impl Saga {
         }
     }
 
-    pub(super) fn measured(&mut self, result: Result<Indicators, Failure>, now: Timestamp) {
+    pub(super) fn measured(&mut self, result: Result<Measurement, Failure>, now: Timestamp) {
         let verification = &self.plan.verification;
         let (verdict, reasons) = match result {
             Err(failure) => (Verdict::Inconclusive, vec![format!("could not be measured: {failure}")]),
@@ -44,6 +46,9 @@ impl Saga {
                 let half = verification.deadline.as_duration() / 2;
                 let standard = Standard {
                     baseline: &verification.baseline,
+                    dependants: &verification.dependants,
+                    suffering_since: self.watch.suffering_since,
+                    settled: self.settled_at().is_some_and(|settled| settled <= now),
                     previous: self.watch.previous.as_ref(),
                     acted_at,
                     guards: self.guards,
@@ -55,6 +60,11 @@ impl Saga {
                     self.watch.well_since = None;
                 } else if self.progress.improved_at.is_some() {
                     self.watch.well_since.get_or_insert(now);
+                }
+                if judgement.suffering {
+                    self.watch.suffering_since.get_or_insert(now);
+                } else {
+                    self.watch.suffering_since = None;
                 }
                 self.watch.previous = Some(measured);
                 (judgement.verdict, judgement.reasons)
@@ -96,7 +106,7 @@ impl Saga {
         }
         let Some(settled) = self.settled_at().filter(|settled| *settled <= now) else { return false };
         let half = Period::from(self.plan.verification.settle.as_duration() / 2);
-        let newest = self.watch.previous.as_ref().and_then(|measured| measured.newest_sample);
+        let newest = self.watch.previous.as_ref().and_then(|measured| measured.own.newest_sample);
         newest >= Some(half.before(settled)) || !self.stands(Guard::FreshSample)
     }
 

@@ -101,21 +101,32 @@ fn state(desired: u32, available: u32, failing: &[&str], restarts: &[(&str, u32)
         rolled_out: true,
         restarts: restarts.iter().map(|(at, count)| ((*at).to_owned(), *count)).collect(),
         failing: failing.iter().map(|text| (*text).to_owned()).collect(),
+        firing: Vec::new(),
         newest_sample: Some(at(95)),
         taken_at: at(100),
     }
 }
 
-fn check(baseline: &Indicators, measured: &Indicators, expect: Verdict, because: &str) {
-    let standard = Standard {
+fn standard(baseline: &Indicators) -> Standard<'_> {
+    Standard {
         baseline,
+        dependants: &[],
         previous: None,
+        suffering_since: None,
+        settled: false,
         acted_at: at(0),
         disruption: 0,
         patient_until: at(300),
         guards: Guards::default(),
-    };
-    let judgement = judge(measured, &standard);
+    }
+}
+
+fn alone(own: &Indicators) -> Measurement {
+    Measurement { own: own.clone(), dependants: Vec::new() }
+}
+
+fn check(baseline: &Indicators, measured: &Indicators, expect: Verdict, because: &str) {
+    let judgement = judge(&alone(measured), &standard(baseline));
     assert_eq!(judgement.verdict, expect, "{judgement:?} of {measured:?}");
     assert!(judgement.reasons.join("; ").contains(because), "{judgement:?}");
 }
@@ -168,4 +179,47 @@ fn worse_needs_the_loss_of_what_was_sound_and_no_rollout_to_explain_it() {
     check(&clean, &state(3, 3, &[], &[("x/app", 2)]), Worse, "x/app rose from 0 to 2");
     // From zero, no result is worse than none.
     check(&state(0, 0, &[], &[]), &state(3, 0, more, &[]), Inconclusive, "0 of 3");
+}
+
+#[test]
+fn what_still_fires_is_not_better_once_the_settle_time_is_over() {
+    let before = state(3, 3, &[], &[]);
+    let fires = Indicators { firing: vec!["Deviation".into()], ..state(3, 3, &[], &[]) };
+    check(&before, &fires, Verdict::Improved, "");
+    let judgement = judge(&alone(&fires), &Standard { settled: true, ..standard(&before) });
+    assert_eq!(judgement.verdict, Verdict::Inconclusive);
+    assert_eq!(judgement.reasons, ["still fires: Deviation"]);
+    assert!(judgement.healthy, "it lags behind, and is no new trouble");
+}
+
+#[test]
+fn harm_to_a_dependant_is_waited_for_and_then_worse() {
+    use Verdict::{Improved, Inconclusive, Worse};
+    let web = |indicators: Indicators| Dependant {
+        workload: ObjectRef::namespaced(Kind::Deployment, "shop", "web"),
+        indicators,
+    };
+    let (served, down) = (state(3, 2, &[], &[("a/app", 0), ("b/app", 0)]), state(3, 0, &[], &[]));
+    let before = [web(state(2, 2, &[], &[("w/app", 0)]))];
+    let judged = |baseline: &Indicators, own: Indicators, dependant: Indicators, since: Option<i64>| {
+        let standard = Standard { dependants: &before, suffering_since: since.map(at), ..standard(baseline) };
+        let judgement = judge(&Measurement { own, dependants: vec![web(dependant)] }, &standard);
+        (judgement.verdict, judgement.suffering)
+    };
+    let well = || state(3, 3, &[], &[]);
+    let fails = || state(2, 0, &["w/app: CrashLoopBackOff"], &[("w/app", 3)]);
+    assert_eq!(judged(&served, well(), state(2, 2, &[], &[]), None), (Improved, false));
+    assert_eq!(judged(&served, well(), fails(), None), (Inconclusive, true), "it may find back");
+    assert_eq!(judged(&served, well(), fails(), Some(0)), (Inconclusive, true));
+    assert_eq!(judged(&served, well(), fails(), Some(-60)), (Worse, true));
+    assert_eq!(judged(&served, well(), state(2, 2, &[], &[("w/app", 1)]), Some(-60)), (Worse, true));
+    // Its old outage, not the act.
+    assert_eq!(judged(&down, well(), fails(), Some(-60)), (Inconclusive, true));
+    // The workload is on its way.
+    let rolling = Indicators { rolled_out: false, ..state(3, 2, &[], &[]) };
+    assert_eq!(judged(&served, rolling, fails(), Some(-60)), (Inconclusive, false));
+    // A person scales it down, or rolls something out there.
+    assert_eq!(judged(&served, well(), state(1, 1, &[], &[]), Some(-60)), (Improved, false));
+    let deployed = Indicators { rolled_out: false, ..state(2, 1, &["x/app: ErrImagePull"], &[]) };
+    assert_eq!(judged(&served, well(), deployed, Some(-60)), (Improved, false));
 }

@@ -191,6 +191,7 @@ pub(crate) fn world(reason: Reason, container: &Value) -> World {
         opened_at: at("11:55:00"),
         updated_at: now(),
         closed_at: None,
+        dependants: Vec::new(),
         anomalies: Vec::new(),
         events: Vec::new(),
         plans: Vec::new(),

@@ -8,8 +8,8 @@ use kubewise_core::document::Document;
 use kubewise_core::guard::Guards;
 use kubewise_core::journal::Epoch;
 use kubewise_core::plan::{
-    Action, Author, FieldChange, Indicators, Mode, Operation, PlanStatus, PlanStep, RemediationPlan,
-    Verification,
+    Action, Author, FieldChange, Indicators, Measurement, Mode, Operation, PlanStatus, PlanStep,
+    RemediationPlan, Verification,
 };
 use kubewise_core::port::{ClusterActor, Journal};
 use kubewise_core::record::{Extra, SchemaVersion};
@@ -296,6 +296,7 @@ fn hostile_plan(dice: &mut Dice, scene: &Scene, number: u64) -> RemediationPlan 
         rolled_out: true,
         restarts: std::collections::BTreeMap::new(),
         failing: Vec::new(),
+        firing: Vec::new(),
         newest_sample: Some(now),
         taken_at: now,
     };
@@ -318,6 +319,7 @@ fn hostile_plan(dice: &mut Dice, scene: &Scene, number: u64) -> RemediationPlan 
             settle: Period::ZERO,
             deadline: Period::ZERO,
             baseline,
+            dependants: Vec::new(),
         },
         mode: Mode::Auto,
         status: PlanStatus::Approved,
@@ -359,7 +361,10 @@ fn execute(scene: &Scene, plan: RemediationPlan, options: &Options) -> usize {
                 sent += usize::from(!dry_run);
                 Input::Performed(scene.process.perform(&request, dry_run).now_or_never().unwrap())
             }
-            Effect::Measure => Input::Measured(Ok(saga.plan().verification.baseline.clone())),
+            Effect::Measure => Input::Measured(Ok(Measurement {
+                own: saga.plan().verification.baseline.clone(),
+                dependants: Vec::new(),
+            })),
             Effect::Notify { .. } => Input::Notified(Ok(())),
             Effect::Wait { .. } => Input::Elapsed,
         };

@@ -7,7 +7,7 @@ use kubewise_core::guard::proof::{Breach, Scenario, prove, safe};
 use kubewise_core::guard::{Guard, Guards, Place};
 use kubewise_core::id::PlanId;
 use kubewise_core::journal::{Epoch, Outcome};
-use kubewise_core::plan::{Indicators, RemediationPlan};
+use kubewise_core::plan::{Dependant, Indicators, RemediationPlan};
 use kubewise_core::port::Journal;
 use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION};
 use kubewise_core::{Period, Rejection};
@@ -15,7 +15,7 @@ use kubewise_remediation::saga::{Effect, Saga};
 use kubewise_sim::MemoryStore;
 use serde_json::{Value, json};
 
-use super::world::{Fate, World, autoscaler, cart, evict, forbidden, indicators, plan, start, write};
+use super::world::{Fate, World, autoscaler, cart, evict, forbidden, indicators, plan, start, web, write};
 use super::{harming, harms, helping, helps, never_better, partly, raise_maximum, roll_back, scale};
 
 /// More effects than a saga of these needs that ends at all.
@@ -236,6 +236,34 @@ const SCENARIOS: &[Scenario] =
                 let mut world = World { guards, ..World::new(comes_back) };
                 world.run(helping());
                 ended(&world, Outcome::HandedOver)
+            },
+        },
+        Scenario {
+            guard: Guard::TroubleGone,
+            fault: "a raise that is not enough: every replica serves, and it is throttled on",
+            play: |guards| {
+                let throttled =
+                    |world: &World| Indicators { firing: vec!["Deviation".into()], ..helps(world) };
+                let mut world = World { guards, ..World::new(throttled) };
+                world.run(helping());
+                ended(&world, Outcome::HandedOver)
+            },
+        },
+        Scenario {
+            guard: Guard::Dependants,
+            fault: "the repaired workload is well, and one that needs it breaks",
+            play: |guards| {
+                let needing = |world: &World| {
+                    let broken = world.field(&cart(), "/spec/image") == json!("v1");
+                    indicators(2, if broken { 0 } else { 2 })
+                };
+                let mut world = World { guards, needing: Some(needing), ..World::new(|_| indicators(3, 3)) };
+                let mut plan = harming();
+                plan.verification.dependants =
+                    vec![Dependant { workload: web(), indicators: indicators(2, 2) }];
+                world.run(plan);
+                holds(&world, "/spec/image", &json!("v2"))?;
+                ended(&world, Outcome::RolledBack)
             },
         },
         Scenario {

@@ -9,8 +9,8 @@ use kubewise_core::guard::Guards;
 use kubewise_core::id::{IncidentId, PlanId};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::{
-    Action, Author, FieldChange, Indicators, Mode, Operation, PlanStatus, PlanStep, RemediationPlan,
-    Verification,
+    Action, Author, Dependant, FieldChange, Indicators, Measurement, Mode, Operation, PlanStatus, PlanStep,
+    RemediationPlan, Verification,
 };
 use kubewise_core::record::{Extra, SchemaVersion};
 use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION, PatchOperation, Performed, pointer};
@@ -98,6 +98,10 @@ fn uid_of(object: &ObjectRef) -> String {
     format!("uid-of-{object}")
 }
 
+pub(crate) fn web() -> ObjectRef {
+    ObjectRef::namespaced(Kind::Deployment, "shop", "web")
+}
+
 pub(crate) fn start() -> Timestamp {
     "2026-03-01T02:00:00Z".parse().unwrap()
 }
@@ -122,6 +126,7 @@ pub(crate) fn plan(actions: Vec<PlanStep>, baseline: Indicators) -> RemediationP
             settle: Period::from_secs(60),
             deadline: Period::from_secs(300),
             baseline,
+            dependants: Vec::new(),
         },
         mode: Mode::Auto,
         status: PlanStatus::Approved,
@@ -140,6 +145,7 @@ pub(crate) fn indicators(desired: u32, available: u32) -> Indicators {
         rolled_out: available == desired,
         restarts: BTreeMap::new(),
         failing: Vec::new(),
+        firing: Vec::new(),
         newest_sample: Some(start()),
         taken_at: start(),
     }
@@ -167,6 +173,8 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<ObjectRef, Value>,
     pub(crate) journal: Vec<JournalEntry>,
     pub(crate) health: Health,
+    /// How `web` fares, which needs it.
+    pub(crate) needing: Option<Health>,
     pub(crate) guards: Guards,
     /// Writes that no entry spoke of before.
     pub(crate) unjournalled: Vec<String>,
@@ -206,6 +214,7 @@ impl World {
             objects: objects.map(|(at, spec)| (at.clone(), object(&at, spec))).collect(),
             journal: Vec::new(),
             health,
+            needing: None,
             guards: Guards::default(),
             unjournalled: Vec::new(),
             telemetry_until: None,
@@ -318,9 +327,12 @@ impl World {
         }
     }
 
-    fn measure(&self) -> Indicators {
+    fn measure(&self) -> Measurement {
         let newest = self.telemetry_until.map_or(self.now, |until| until.min(self.now));
-        Indicators { newest_sample: Some(newest), taken_at: self.now, ..(self.health)(self) }
+        let measured =
+            |health: Health| Indicators { newest_sample: Some(newest), taken_at: self.now, ..health(self) };
+        let needing = self.needing.map(|health| Dependant { workload: web(), indicators: measured(health) });
+        Measurement { own: measured(self.health), dependants: needing.into_iter().collect() }
     }
 
     fn append(&mut self, entry: &JournalEntry) -> Result<(), Failure> {
