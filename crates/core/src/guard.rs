@@ -177,6 +177,8 @@ guards! {
         Locks,
         /// Only a field that still holds our value is put back.
         UndoOnlyOurs,
+        /// What was only tested, such as whose container an index means, still holds before an undo.
+        UndoMeantOnly,
         /// Ownership and protection are asked before an undo as well.
         CheckBeforeUndo,
         /// What did no harm is not undone for lack of success.

@@ -1,5 +1,6 @@
 //! The executing loop: takes up what an earlier process left, and performs what sagas ask for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -10,7 +11,7 @@ use kubewise_core::id::SagaId;
 use kubewise_core::incident::Chapter;
 use kubewise_core::journal::{Epoch, Outcome};
 use kubewise_core::plan::{RemediationPlan, disruption};
-use kubewise_core::{Failure, Period};
+use kubewise_core::{Failure, Period, Timestamp};
 use kubewise_remediation::planner;
 use kubewise_remediation::saga::{Effect, Forbidden, Input, Report, Saga};
 use tokio_util::sync::CancellationToken;
@@ -24,19 +25,28 @@ use crate::shutdown::Phase;
 
 /// Without a wake it looks this often for approved plans and for sagas that wait to be taken up.
 const LOOK_EVERY: Period = Period::from_secs(5);
+/// A saga that cannot go on is taken up again after `LOOK_EVERY`, and after twice as long each time up to this: what
+/// keeps it (a newer fence, a journal that refuses) goes by a person's hand, if at all.
+const LONGEST_REST: Period = Period::from_mins(10);
+
+/// Sagas that cannot go on, with the time until which each rests, and for how long it did.
+type Resting = BTreeMap<SagaId, (Timestamp, Period)>;
 
 pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
     let mut driven = FuturesUnordered::new();
+    let mut resting = Resting::new();
     let mut recovery = shared.policy.guards.stands(Guard::RecoveryFirst);
     while !phase.stop.is_cancelled() {
         // Nothing new begins before what an earlier process left is known.
         let left = if recovery { unfinished(&shared).await } else { Some(Vec::new()) };
-        if let Some(left) = left {
+        if let Some(mut left) = left {
+            resting.retain(|saga, _| !recovery || left.contains(saga));
+            left.retain(|saga| resting.get(saga).is_none_or(|(until, _)| *until <= shared.clock.now()));
             let approved = shared.incidents.approved();
             if left.is_empty() && approved.is_empty() {
-                recovery = false;
+                recovery = !resting.is_empty();
             } else if let Some(epoch) = shared.leader.seek().await {
-                recovery = false;
+                recovery = !resting.is_empty();
                 for saga in recover(&shared, left, epoch).await {
                     driven.push(drive(shared.clone(), saga, epoch, phase.stop.clone()));
                 }
@@ -53,7 +63,13 @@ pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
         tokio::select! {
             biased;
             () = phase.stop.cancelled() => {}
-            Some(ended) = driven.next(), if !driven.is_empty() => recovery |= ended == Ended::Suspended,
+            Some((saga, ended)) = driven.next(), if !driven.is_empty() => match ended {
+                Ended::Suspended => {
+                    recovery = true;
+                    rest(&mut resting, saga, shared.clock.now());
+                }
+                Ended::Finished | Ended::Rested => drop(resting.remove(&saga)),
+            },
             () = shared.incidents.to_execute.notified() => {}
             () = shared.clock.sleep_until(LOOK_EVERY.after(shared.clock.now())) => {}
         }
@@ -61,6 +77,12 @@ pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
     // Each running saga comes to a rest point: what it did is journalled, what it did not do is not begun.
     while driven.next().await.is_some() {}
     phase.stopped.cancel();
+}
+
+fn rest(resting: &mut Resting, saga: SagaId, now: Timestamp) {
+    let rested = resting.get(&saga).map(|(_, rested)| Period::from(rested.as_duration() * 2));
+    let rests = rested.unwrap_or(LOOK_EVERY).min(LONGEST_REST);
+    resting.insert(saga, (rests.after(now), rests));
 }
 
 /// Sagas in the journal that nobody drives; `None` if the journal cannot be read.
@@ -164,7 +186,12 @@ enum Ended {
     Rested,
 }
 
-async fn drive(shared: Arc<Shared>, mut saga: Saga, epoch: Epoch, stop: CancellationToken) -> Ended {
+async fn drive(
+    shared: Arc<Shared>,
+    mut saga: Saga,
+    epoch: Epoch,
+    stop: CancellationToken,
+) -> (SagaId, Ended) {
     let ended = loop {
         if tell(&shared, &mut saga).await {
             break Ended::Finished;
@@ -172,11 +199,16 @@ async fn drive(shared: Arc<Shared>, mut saga: Saga, epoch: Epoch, stop: Cancella
         if stop.is_cancelled() {
             break Ended::Rested;
         }
+        let leads = shared.leader.epoch() == Some(epoch);
         let Some(effect) = saga.poll_effect() else {
-            tracing::warn!(saga = %saga.id(), reason = saga.suspended().unwrap_or_default(), "the saga rests");
+            let reason = saga.suspended().unwrap_or_default();
+            tracing::warn!(saga = %saga.id(), reason, "the saga rests");
+            if leads {
+                call_for(&shared, saga.plan(), reason).await;
+            }
             break Ended::Suspended;
         };
-        if shared.leader.epoch() != Some(epoch) && shared.policy.guards.stands(Guard::LeaderOnly) {
+        if !leads && shared.policy.guards.stands(Guard::LeaderOnly) {
             tracing::warn!(saga = %saga.id(), "no longer the leader; the saga rests");
             break Ended::Suspended;
         }
@@ -184,7 +216,15 @@ async fn drive(shared: Arc<Shared>, mut saga: Saga, epoch: Epoch, stop: Cancella
         saga.handle(input, shared.clock.now());
     };
     shared.saga_ended(saga.id());
-    ended
+    (saga.id().clone(), ended)
+}
+
+/// The leader itself cannot go on: a person is told, once for each reason.
+async fn call_for(shared: &Shared, plan: &RemediationPlan, reason: &str) {
+    let text = format!("the repair rests, and needs a person if that lasts: {reason}");
+    if shared.incidents.tell(&plan.incident, Chapter::Refused, &text, shared.clock.now()) {
+        plan::tell(shared, plan, EventType::Warning, "Suspended", text).await;
+    }
 }
 
 /// Hands on what the saga tells. True once it is finished.

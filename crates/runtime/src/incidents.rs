@@ -249,9 +249,11 @@ impl Incidents {
         self.to_plan.notify_one();
     }
 
-    /// Tells something once.
-    pub(crate) fn tell(&self, id: &IncidentId, chapter: Chapter, text: &str, now: Timestamp) {
-        self.change(id, |entry| entry.tell_once(now, chapter, text));
+    /// Tells something once; whether it is news.
+    pub(crate) fn tell(&self, id: &IncidentId, chapter: Chapter, text: &str, now: Timestamp) -> bool {
+        let mut news = false;
+        self.change(id, |entry| news = entry.tell_once(now, chapter, text));
+        news
     }
 
     /// Takes in what the planner decided. Returns the plan if it is a new one.
@@ -268,7 +270,7 @@ impl Incidents {
             }
             entry.look_at = None;
             match decision {
-                Decision::Nothing { reason } => entry.tell_once(now, Chapter::Plan, reason),
+                Decision::Nothing { reason } => drop(entry.tell_once(now, Chapter::Plan, reason)),
                 Decision::Wait { until, reason, refused } => {
                     entry.look_at = Some(until);
                     entry.tell_refusals(now, &refused);
@@ -419,7 +421,11 @@ impl Incidents {
         match report {
             Report::Story { chapter, text } => {
                 tracing::info!(incident = %plan.incident, %chapter, "{text}");
-                self.change(&plan.incident, |entry| entry.incident.tell(now, chapter, text));
+                self.change(&plan.incident, |entry| match chapter {
+                    // A saga that cannot go on is taken up at the same place many times.
+                    Chapter::Plan => drop(entry.tell_once(now, chapter, text)),
+                    _ => entry.incident.tell(now, chapter, text),
+                });
             }
             Report::Action(mut action) => {
                 // It is told again with its verdict and its end.
@@ -475,7 +481,12 @@ impl Incidents {
         ended.decision = Some(reason.into());
         entry.set_plan(ended, plan_status, now);
         self.telemetry.plan(plan_status);
-        if status == IncidentStatus::Open {
+        if status == IncidentStatus::Repaired && entry.fires() {
+            // Trouble that joined after the last measurement is looked at anew.
+            entry.incident.status = IncidentStatus::Open;
+            entry.look_at = Some(LOOK_AGAIN.after(now));
+            entry.remediate(remediation, Some(reason));
+        } else if status == IncidentStatus::Open {
             entry.incident.status = status;
             entry.look_at = Some(LOOK_AGAIN.after(now));
             entry.remediate(remediation, Some(reason));

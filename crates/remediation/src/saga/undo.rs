@@ -3,7 +3,7 @@
 use kubewise_core::document::Document;
 use kubewise_core::guard::Guard;
 use kubewise_core::journal::{JournalBody, Outcome};
-use kubewise_core::plan::{FieldChange, Operation};
+use kubewise_core::plan::Operation;
 use kubewise_core::request::Performed;
 use kubewise_core::{Failure, Rejection, Timestamp};
 
@@ -106,9 +106,16 @@ impl Saga {
             let reason = "the object is gone or was replaced".into();
             return self.append(JournalBody::UndoSkipped { step, reason }, now);
         };
-        let touched = |field: &&FieldChange| field.before != field.after;
-        let mut fields: Vec<_> =
-            self.progress.steps[step].before.fields.iter().filter(touched).cloned().collect();
+        let fields = self.progress.steps[step].before.fields.iter().cloned();
+        let (meant, mut fields): (Vec<_>, Vec<_>) = fields.partition(|field| field.before == field.after);
+        // What was only tested says whose the fields are, such as the container that an index means.
+        let moved = meant.iter().filter(|field| value_at(document, &field.path) != field.before.as_ref());
+        let moved = words::paths(moved);
+        if !moved.is_empty() && self.stands(Guard::UndoMeantOnly) {
+            let writer = words::latest_writer(document).unwrap_or("somebody else");
+            let reason = format!("Superseded by {writer}, who changed {moved}");
+            return self.append(JournalBody::UndoSkipped { step, reason }, now);
+        }
         if !self.stands(Guard::UndoOnlyOurs) {
             for field in &mut fields {
                 field.after = value_at(document, &field.path).cloned();
@@ -125,7 +132,8 @@ impl Saga {
         if ours.is_empty() {
             return self.ended(step, left, now);
         }
-        match undo_patch(&self.plan.actions[step].operation, &ours, &self.fence, self.epoch, self.guards) {
+        let back: Vec<_> = meant.into_iter().chain(ours.iter().cloned()).collect();
+        match undo_patch(&self.plan.actions[step].operation, &back, &self.fence, self.epoch, self.guards) {
             Some(request) => {
                 let left = left.map(|left| format!("{left}; {} was put back", words::paths(&ours)));
                 self.ask(Effect::Perform { request, dry_run: false }, Doing::Undoing { step, left });

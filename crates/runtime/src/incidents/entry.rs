@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use kubewise_core::Timestamp;
-use kubewise_core::anomaly::{AnomalyRecord, RemediationStatus};
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, RemediationStatus};
 use kubewise_core::id::AnomalyId;
 use kubewise_core::incident::{Chapter, Incident, IncidentStatus};
 use kubewise_core::plan::{PlanStatus, RemediationPlan};
@@ -35,6 +35,12 @@ impl Entry {
     /// Whether the records are as they were.
     pub(super) fn tells_the_same(&self, other: &Entry) -> bool {
         (&self.incident, &self.plan, &self.anomalies) == (&other.incident, &other.plan, &other.anomalies)
+    }
+
+    /// Whether anything of the incident's own workload fires.
+    pub(super) fn fires(&self) -> bool {
+        let own = |one: &AnomalyRecord| one.workload == self.incident.workload;
+        self.anomalies.values().any(|one| one.status == AnomalyStatus::Firing && own(one))
     }
 
     pub(super) fn due(&self, now: Timestamp) -> bool {
@@ -142,11 +148,13 @@ impl Entry {
         }
     }
 
-    /// The same again is no news.
-    pub(super) fn tell_once(&mut self, now: Timestamp, chapter: Chapter, text: impl Display) {
+    /// The same again is no news: then false.
+    pub(super) fn tell_once(&mut self, now: Timestamp, chapter: Chapter, text: impl Display) -> bool {
         let text = text.to_string();
-        if !self.incident.story.iter().any(|told| told.chapter == chapter && told.text == text) {
+        let news = !self.incident.story.iter().any(|told| told.chapter == chapter && told.text == text);
+        if news {
             self.incident.tell(now, chapter, text);
         }
+        news
     }
 }

@@ -9,7 +9,9 @@ use kubewise_core::Period;
 use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::{Epoch, JournalBody};
 use kubewise_core::plan::Mode;
+use kubewise_core::request::{FENCE_ANNOTATION, PatchOperation};
 use kubewise_sim::{Change, CrashPoint, PerformFault};
+use serde_json::json;
 
 use crate::pipeline::{Run, Scene, cart};
 
@@ -209,4 +211,28 @@ fn ended_in_order_at_any_time_another_process_finishes_the_saga() {
             }));
         });
     }
+}
+
+#[test]
+fn a_saga_that_cannot_go_on_rests_ever_longer_and_tells_a_person_once() {
+    let (mut scene, run) = Scene::warm(Mode::Auto);
+    // Somebody deleted the Lease, and its count began anew: the object knows a later leader.
+    let fence = json!({ FENCE_ANNOTATION: "99" });
+    let operations = vec![PatchOperation::Add { path: "/metadata/annotations".into(), value: fence }];
+    scene.change(Change::Edit { object: cart(), manager: "kubewise".into(), operations });
+    scene.release(&cart(), "2-crash");
+    let rests = |scene: &Scene| -> Vec<String> {
+        let told = scene.incidents().into_iter().flat_map(|incident| incident.story);
+        told.map(|entry| entry.text).filter(|text| text.contains("fenced by a newer leader")).collect()
+    };
+    scene.until("it rests", |scene| !rests(scene).is_empty());
+    run.weather(|weather| weather.sagas_read = 0);
+    scene.pass(Period::from_mins(60));
+    let mut again = 0;
+    run.weather(|weather| again = weather.sagas_read);
+    assert!((8..=14).contains(&again), "after 5 s, 10 s … and then every ten minutes: {again}");
+    assert_eq!(rests(&scene).len(), 1, "told once");
+    let notices = scene.world.notices();
+    assert_eq!(notices.iter().filter(|notice| notice.reason == "Suspended").count(), 1);
+    assert_eq!(scene.changes(), [], "nothing is written");
 }

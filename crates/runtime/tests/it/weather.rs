@@ -30,6 +30,8 @@ pub(crate) struct Weather {
     pub(crate) held_until: Option<Timestamp>,
     /// Done right after so many more entries are durable.
     pub(crate) after_entry: Option<(u32, Deed)>,
+    /// Sagas that were read from the journal so far.
+    pub(crate) sagas_read: u32,
 }
 
 /// A process behind the weather.
@@ -144,6 +146,7 @@ impl Journal for Weathered {
 
     async fn read(&self, saga: &SagaId) -> Result<Vec<JournalEntry>, Failure> {
         self.refuse(|weather| weather.journal_down)?;
+        self.set(|weather| weather.sagas_read += 1);
         self.process.read(saga).await
     }
 }

@@ -167,6 +167,25 @@ const SCENARIOS: &[Scenario] =
             },
         },
         Scenario {
+            guard: Guard::UndoMeantOnly,
+            fault: "a sidecar of the same value is put before the container, and then comes the undo",
+            play: |guards| {
+                let containers = |names: &[&str], memory: u32| -> Value {
+                    names.iter().map(|name| json!({ "name": name, "memory": memory })).collect()
+                };
+                let mut world = World { guards, ..World::new(|_| indicators(3, 0)) };
+                world.edit(&cart(), "/spec/containers", containers(&["app"], 1));
+                let name = ("/spec/containers/0/name", json!("app"), json!("app"));
+                let raise = write(cart(), &[name, ("/spec/containers/0/memory", json!(1), json!(2))]);
+                let mut saga = world.successor(&plan(vec![raise], partly()), Epoch(1));
+                until(&mut world, &mut saga, |world| world.entries().contains(&"Succeeded"));
+                world.edit(&cart(), "/spec/containers", containers(&["sidecar", "app"], 2));
+                world.drive(&mut saga, |_| Fate::Normal);
+                holds(&world, "/spec/containers", &containers(&["sidecar", "app"], 2))?;
+                ended(&world, Outcome::HandedOver)
+            },
+        },
+        Scenario {
             guard: Guard::CheckBeforeUndo,
             fault: "a tool took the field over between the act and the undo",
             play: |guards| {
