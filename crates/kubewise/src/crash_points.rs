@@ -1,9 +1,11 @@
-//! Ends the process exactly at a chosen journal entry, so that tests can show that no crash does harm. Only in
+//! Ends or stops the process exactly at a chosen journal entry, so that tests can show that no crash does harm. Only in
 //! debug builds: a release has neither this module nor the variable.
 
 use std::process::{Command, abort, id};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kubewise_core::Failure;
@@ -12,24 +14,39 @@ use kubewise_core::journal::JournalEntry;
 use kubewise_core::port::Journal;
 
 /// `after:N`: as soon as the process's N-th append is durable. `before:N`: once what it tells of has happened, and
-/// it is not written yet.
+/// it is not written yet. `stop:N`: as `after:N`, but the process is only stopped, until somebody lets it go on.
 const VARIABLE: &str = "KUBEWISE_CRASH_POINT";
+
+const ARRIVES: Duration = Duration::from_millis(500);
 
 /// The journal with the crash point that the environment names, if it names one.
 pub(crate) fn around(journal: Arc<dyn Journal>) -> Arc<dyn Journal> {
     let point = std::env::var(VARIABLE).ok().and_then(|text| {
         let (side, number) = text.split_once(':')?;
-        Some((side == "after", number.parse().ok()?))
+        let fate = match side {
+            "after" => Fate::DieAfter,
+            "before" => Fate::DieBefore,
+            "stop" => Fate::StopAfter,
+            _ => return None,
+        };
+        Some((fate, number.parse().ok()?))
     });
     match point {
-        Some((after, number)) => Arc::new(CrashPoint { journal, after, number, durable: AtomicU32::new(0) }),
+        Some((fate, number)) => Arc::new(CrashPoint { journal, fate, number, durable: AtomicU32::new(0) }),
         None => journal,
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    DieBefore,
+    DieAfter,
+    StopAfter,
+}
+
 struct CrashPoint {
     journal: Arc<dyn Journal>,
-    after: bool,
+    fate: Fate,
     number: u32,
     durable: AtomicU32,
 }
@@ -37,12 +54,19 @@ struct CrashPoint {
 #[async_trait]
 impl Journal for CrashPoint {
     async fn append(&self, entry: &JournalEntry) -> Result<(), Failure> {
-        if !self.after && self.durable.load(Ordering::SeqCst) + 1 == self.number {
+        if self.fate == Fate::DieBefore && self.durable.load(Ordering::SeqCst) + 1 == self.number {
             die();
         }
         self.journal.append(entry).await?;
-        if self.durable.fetch_add(1, Ordering::SeqCst) + 1 == self.number && self.after {
-            die();
+        if self.durable.fetch_add(1, Ordering::SeqCst) + 1 == self.number {
+            match self.fate {
+                Fate::DieAfter => die(),
+                Fate::StopAfter => {
+                    signal("-STOP");
+                    thread::sleep(ARRIVES); // the kernel stops its threads a moment later
+                }
+                Fate::DieBefore => {}
+            }
         }
         Ok(())
     }
@@ -58,7 +82,10 @@ impl Journal for CrashPoint {
 
 /// By a SIGKILL, as the kernel or a node's end would: nothing is flushed, nobody is told.
 fn die() -> ! {
-    // If there is no such program, an abort flushes and tells as little.
-    let _ = Command::new("kill").args(["-KILL", &id().to_string()]).status();
-    abort()
+    signal("-KILL");
+    abort() // if there is no such program, this flushes and tells as little
+}
+
+fn signal(name: &str) {
+    let _ = Command::new("kill").args([name, &id().to_string()]).status();
 }

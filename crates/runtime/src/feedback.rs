@@ -19,13 +19,16 @@ const REMEMBERED: usize = 10_000;
 
 pub(crate) async fn say(shared: &Shared, id: &IncidentId, said: Said) -> Result<Feedback, Failure> {
     let now = shared.clock.now();
-    let (mut incident, anomalies) = match shared.incidents.get(id) {
+    let open = shared.incidents.get(id);
+    let was_open = open.is_some();
+    let (mut incident, anomalies) = match open {
         Some(entry) => (entry.incident, entry.anomalies.into_values().collect()),
         None => stored(&shared.ports, id).await?,
     };
     let feedback = feedback(&incident, &anomalies, said, now);
     shared.ports.store.save(&[Record::Feedback(feedback.clone())]).await?;
-    if !shared.incidents.said(&feedback, now) {
+    // One that ended meanwhile is newer than what was read of it.
+    if !shared.incidents.said(&feedback, now) && !was_open {
         incident.tell(now, Chapter::Said, in_words(&feedback));
         shared.outbox.put(Record::Incident(incident));
     }

@@ -1,6 +1,6 @@
 //! Records on their way to the store. Saving never blocks deciding; only the newest state of a record is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kubewise_core::port::{Clock, RecordStore};
@@ -91,29 +91,40 @@ impl Outbox {
 
     /// Saves one batch. What could not be saved waits on, unless a newer state has come meanwhile.
     async fn flush(&self, store: &dyn RecordStore, batch: usize) -> Result<usize, Failure> {
-        let taken: Vec<_> = {
+        let mut taken: VecDeque<Record> = {
             let mut waiting = self.lock();
-            (0..batch.max(1)).map_while(|_| waiting.pop_last()).collect()
+            (0..batch.max(1)).map_while(|_| waiting.pop_last()).map(|(_, record)| record).collect()
         };
-        if taken.is_empty() {
+        let count = taken.len();
+        if count == 0 {
             return Ok(0);
         }
-        let records: Vec<Record> = taken.iter().map(|(_, record)| record.clone()).collect();
-        match store.save(&records).await {
-            Ok(()) => {
-                self.telemetry.saved(records.len());
-                Ok(records.len())
+        let mut saved = store.save(taken.make_contiguous()).await;
+        // One of them is refused; the others are saved without it.
+        while saved.as_ref().is_err_and(|failure| !failure.is_transient()) {
+            let Some(record) = taken.front() else { break };
+            match store.save(std::slice::from_ref(record)).await {
+                Err(failure) if failure.is_transient() => saved = Err(failure),
+                Err(failure) => {
+                    let record = record.index();
+                    tracing::error!(kind = ?record.kind, id = record.id, %failure, "the store refuses a record; it is left out");
+                    taken.pop_front();
+                }
+                Ok(()) => drop(taken.pop_front()),
             }
-            Err(failure) if !failure.is_transient() => {
-                tracing::error!(%failure, records = records.len(), "the store refuses records; they are left out");
-                Ok(records.len())
-            }
-            Err(failure) => {
+        }
+        match saved {
+            Err(failure) if failure.is_transient() => {
                 let mut waiting = self.lock();
-                for (key, record) in taken {
-                    waiting.entry(key).or_insert(record);
+                for record in taken {
+                    let index = record.index();
+                    waiting.entry((index.kind, index.id)).or_insert(record);
                 }
                 Err(failure)
+            }
+            _ => {
+                self.telemetry.saved(count);
+                Ok(count)
             }
         }
     }

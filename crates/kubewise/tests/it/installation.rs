@@ -192,9 +192,22 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub(crate) fn terminate(&self, limit: Duration) -> Result<ExitStatus> {
-        let id = self.child()?.id().to_string();
-        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "SIGTERM was not sent");
+        self.signal("TERM")?;
         self.await_end(limit)
+    }
+
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        let id = self.child()?.id().to_string();
+        ensure!(Command::new("kill").args(["-s", name, &id]).status()?.success(), "{name} was not sent");
+        Ok(())
+    }
+
+    /// Waits until it is stopped as by SIGSTOP.
+    pub(crate) fn await_stop(&self, limit: Duration) -> Result<()> {
+        let status = format!("/proc/{}/status", self.child()?.id());
+        poll("the process to be stopped", limit, || {
+            Ok(fs::read_to_string(&status)?.contains("State:\tT").then_some(()))
+        })
     }
 
     pub(crate) fn await_end(&self, limit: Duration) -> Result<ExitStatus> {

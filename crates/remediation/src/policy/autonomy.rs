@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::autonomy::{AutonomyReport, Level, Trust, WorkloadClass};
 use kubewise_core::guard::Guard;
+use kubewise_core::id::SagaId;
 use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{Mode, PlanStep, SafetyConstraint, Verdict};
 use kubewise_core::record::MAX_PAGE;
@@ -153,8 +154,11 @@ fn standing<'a>(
 ) -> Standing {
     let of_class = records.into_iter().filter(|done| WorkloadClass::of(&done.workload) == *class);
     let of_class: Vec<&ExecutedActionRecord> = of_class.collect();
-    let acts = of_class.iter().filter(|done| done.action.name == action);
-    let mut marks: Vec<(Timestamp, Mark)> = acts.flat_map(|done| marks(done, &of_class)).collect();
+    let mut repairs: BTreeMap<&SagaId, Vec<&ExecutedActionRecord>> = BTreeMap::new();
+    for done in of_class.iter().filter(|done| done.action.name == action) {
+        repairs.entry(&done.saga).or_default().push(done);
+    }
+    let mut marks: Vec<_> = repairs.values().flat_map(|acts| marks(acts, &of_class)).collect();
     marks.sort_unstable();
     let mut standing =
         Standing { level: Level::Propose, successes: 0, failures: 0, bound: 0.0, set_back_at: None };
@@ -167,22 +171,28 @@ fn standing<'a>(
     standing
 }
 
-/// What an act counts for: nothing yet while its saga runs, unless harm was seen already.
-fn marks(done: &ExecutedActionRecord, records: &[&ExecutedActionRecord]) -> Vec<(Timestamp, Mark)> {
+/// What the acts of one repair count for together: the worst of them once, however many pods a drain evicted; and a
+/// regression more when somebody puts back what helped.
+fn marks(acts: &[&ExecutedActionRecord], records: &[&ExecutedActionRecord]) -> Vec<(Timestamp, Mark)> {
+    let each =
+        acts.iter().filter_map(|done| Some((mark(done)?, done.finished_at.unwrap_or(done.started_at))));
+    let Some((mark, time)) = each.max() else { return Vec::new() };
+    let put_back = acts.iter().filter_map(|done| put_back(done, records)).min();
+    let put_back = put_back.filter(|_| mark == Mark::Success).map(|time| (time, Mark::Regression));
+    [(time, mark)].into_iter().chain(put_back).collect()
+}
+
+/// Nothing yet while its saga runs, unless harm was seen already.
+fn mark(done: &ExecutedActionRecord) -> Option<Mark> {
     if done.direction != Direction::Act || done.status != ActionStatus::Succeeded {
-        return Vec::new();
+        return None;
     }
-    let time = done.finished_at.unwrap_or(done.started_at);
-    let harmed = done.verdict == Some(Verdict::Worse);
     match done.outcome {
-        _ if harmed => vec![(time, Mark::Regression)],
-        None | Some(Outcome::Aborted) => Vec::new(),
-        Some(Outcome::RolledBack | Outcome::Stuck) => vec![(time, Mark::Regression)],
-        Some(Outcome::HandedOver) => vec![(time, Mark::Failure)],
-        Some(Outcome::Succeeded) => {
-            let put_back = put_back(done, records).map(|time| (time, Mark::Regression));
-            [(time, Mark::Success)].into_iter().chain(put_back).collect()
-        }
+        _ if done.verdict == Some(Verdict::Worse) => Some(Mark::Regression),
+        None | Some(Outcome::Aborted) => None,
+        Some(Outcome::RolledBack | Outcome::Stuck) => Some(Mark::Regression),
+        Some(Outcome::HandedOver) => Some(Mark::Failure),
+        Some(Outcome::Succeeded) => Some(Mark::Success),
     }
 }
 

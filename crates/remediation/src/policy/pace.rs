@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::document::Document;
+use kubewise_core::journal::Outcome;
 use kubewise_core::plan::{Operation, Verdict};
 use kubewise_core::{Kind, ObjectRef, Period};
 
@@ -43,7 +44,12 @@ pub(super) fn escalation(case: &Case<'_>) -> Finding {
             && done.cause.as_deref() == Some(case.cause)
     });
     let in_vain = treated.take_while(|done| done.verdict != Some(Verdict::Improved));
-    let sagas: BTreeSet<_> = in_vain.filter(|done| done.verdict.is_some()).map(|done| &done.saga).collect();
+    // Also what was rolled back before it could be measured.
+    let ended = |done: &&ExecutedActionRecord| {
+        use Outcome::{HandedOver, RolledBack, Stuck};
+        done.verdict.is_some() || matches!(done.outcome, Some(RolledBack | HandedOver | Stuck))
+    };
+    let sagas: BTreeSet<_> = in_vain.filter(ended).map(|done| &done.saga).collect();
     let (count, most) = (sagas.len(), case.options.max_ineffective);
     if count >= most as usize {
         return never(format!("{} was treated {count} times, and none of it helped", case.cause));

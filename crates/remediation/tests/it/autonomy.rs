@@ -68,6 +68,26 @@ fn level(letters: &str) -> Level {
 }
 
 #[test]
+fn what_one_repair_did_in_many_steps_counts_once() {
+    let mut world = earning();
+    let drained = |world: &mut World, hour: u64, outcomes: [Outcome; 3]| {
+        for (minute, outcome) in (0..).zip(outcomes) {
+            let time = Period::from_mins(600 - 60 * hour - minute).before(now());
+            did(world, time, |done| {
+                done.saga = format!("drain-{hour}").as_str().into();
+                done.outcome = Some(outcome);
+            });
+        }
+    };
+    drained(&mut world, 1, [Outcome::Succeeded; 3]);
+    assert_eq!((trust(&world).successes, trust(&world).failures), (1, 0));
+    drained(&mut world, 2, [Outcome::Succeeded; 3]);
+    assert_eq!(trust(&world).successes, 2);
+    drained(&mut world, 3, [Outcome::Succeeded, Outcome::Stuck, Outcome::Succeeded]);
+    assert_eq!((trust(&world).successes, trust(&world).failures), (0, 1), "the worst counts");
+}
+
+#[test]
 fn an_action_acts_by_itself_only_after_it_has_proven_itself() {
     for (letters, status) in [
         ("", PlanStatus::Proposed),

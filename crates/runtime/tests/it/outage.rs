@@ -8,6 +8,7 @@ use kubewise_core::incident::IncidentStatus;
 use kubewise_core::journal::JournalBody;
 use kubewise_core::plan::Mode;
 use kubewise_core::port::Introspection;
+use kubewise_core::record::RecordKind;
 use kubewise_core::{Kind, Period};
 use kubewise_sim::{Change, Gap, PerformFault, Workload};
 
@@ -205,6 +206,16 @@ fn records_made_while_the_store_is_away_are_saved_afterwards() {
     scene.until_status(IncidentStatus::Repaired);
     scene.pass(Period::from_mins(10));
     scene.assert_repaired("the store came back");
+}
+
+#[test]
+fn a_record_that_the_store_refuses_takes_no_other_with_it() {
+    let (mut scene, run) = Scene::warm(Mode::Auto);
+    run.weather(|weather| weather.refused = Some(RecordKind::Anomaly));
+    scene.release(&cart(), "2-crash");
+    scene.until_status(IncidentStatus::Repaired);
+    assert_eq!(scene.anomalies(), [], "these are refused");
+    assert_eq!((scene.plans().len(), scene.actions().len()), (1, 1), "and came in one batch with these");
 }
 
 #[test]

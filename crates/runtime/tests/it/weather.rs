@@ -20,6 +20,8 @@ type Deed = Box<dyn FnOnce() + Send>;
 pub(crate) struct Weather {
     pub(crate) store_down: bool,
     pub(crate) journal_down: bool,
+    /// The store refuses to save a record of this kind, for good.
+    pub(crate) refused: Option<RecordKind>,
     /// Objects of this kind may not be listed.
     pub(crate) forbidden: Option<Kind>,
     /// There are more pods than one list takes.
@@ -112,6 +114,10 @@ impl ClusterReader for Weathered {
 impl RecordStore for Weathered {
     async fn save(&self, records: &[Record]) -> Result<(), Failure> {
         self.refuse(|weather| weather.store_down)?;
+        let refused = self.weather.lock().unwrap().refused;
+        if records.iter().any(|record| Some(record.index().kind) == refused) {
+            return Err(Failure::Rejected { reason: Rejection::Invalid, message: "too large".into() });
+        }
         RecordStore::save(self.process.as_ref(), records).await
     }
 

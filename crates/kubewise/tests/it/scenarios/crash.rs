@@ -1,5 +1,6 @@
 //! KubeWise dies in the middle of a repair and is started again.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
 use anyhow::{Context, Result, ensure};
@@ -41,6 +42,38 @@ pub(super) fn end(stage: &Stage<'_>) -> Result<()> {
         Ok(())
     })?;
     resume(stage, &installation)
+}
+
+/// It is stopped between the entry and its act, for longer than the Lease lasts. Its successor, which was given the same
+/// volume, does the repair; then it goes on, and may not act any more.
+pub(super) fn stopped_beyond_its_lease(stage: &Stage<'_>) -> Result<()> {
+    let installation = own_installation(stage)?;
+    let old = installation.start_with(&[("KUBEWISE_CRASH_POINT", "stop:3")])?;
+    let web = stage.workload("web");
+    with_own(stage, &old, |stage| {
+        stage.broken("web")?;
+        stage.kubewise.await_stop(REPAIR)?;
+        stage.untouched(&web, 2)
+    })?;
+    let successor = own_installation(stage)?;
+    for part in ["kubewise.db", "kubewise.db-wal"] {
+        fs::copy(installation.directory().join(part), successor.directory().join(part))?;
+    }
+    let new = successor.start()?;
+    with_own(stage, &new, |stage| {
+        stage.repaired(&web, "RolloutUndo")?;
+        let before = stage.deployment(&web)?["metadata"].clone();
+        let annotations = &before["annotations"];
+        ensure!(annotations["deployment.kubernetes.io/revision"] == "3", "not one undo: {annotations:#}");
+        ensure!(annotations["kubewise.dev/fence"] == "2", "not the successor's fence: {annotations:#}");
+        old.signal("CONT")?;
+        old.await_log(&["no longer the leader; the saga rests"], REPAIR)?;
+        ensure!(old.terminate(END)?.success(), "the old one does not end in order");
+        let after = stage.deployment(&web)?["metadata"].clone();
+        ensure!(after == before, "written after it went on: {after:#}");
+        ensure!(stage.kubewise.terminate(END)?.success(), "the new one does not end in order");
+        Ok(())
+    })
 }
 
 /// Starts it again: the repair goes on, and nothing is done twice.
