@@ -103,7 +103,7 @@ guards! {
         NeverToZero,
         /// No StatefulSet is scaled down.
         NoStatefulSetScaleDown,
-        /// No autoscaler's bound and no claim becomes more than twice as large at once.
+        /// No workload, no autoscaler's bound and no claim becomes more than twice as large at once.
         AtMostTwice,
         /// Limits stay between use and cap, and within limit ranges, quotas and the room on nodes.
         LimitBounds,

@@ -477,7 +477,7 @@ fn crash(evidence: &Evidence, pods: &[ObjectState]) -> CrashFacts {
 }
 
 /// From samples, from the controller's Events (`… from 3 to 0`), or from what the anomaly expected.
-fn last_non_zero(evidence: &Evidence) -> i64 {
+pub(crate) fn last_non_zero(evidence: &Evidence) -> i64 {
     let is_desired = |metric_type: &MetricType| *metric_type == MetricType::ReplicasDesired;
     let sampled = evidence
         .samples

@@ -5,6 +5,7 @@ use kubewise_core::{Kind, ObjectRef, quantity};
 use serde_json::Value;
 
 use super::{Case, Finding, never};
+use crate::facts::last_non_zero;
 
 pub(super) const REPLICAS: &str = "/spec/replicas";
 /// How many times as many replicas, or as much storage.
@@ -36,6 +37,14 @@ pub(super) fn no_stateful_set_scale_down(case: &Case<'_>) -> Finding {
 
 /// Whoever needs more at once is looked at by a person.
 pub(super) fn at_most_twice(case: &Case<'_>) -> Finding {
+    let restored = u32::try_from(last_non_zero(case.evidence)).unwrap_or(0);
+    for (object, change) in case.writes().filter(|(_, change)| change.path == REPLICAS) {
+        // From zero it is what there was before that counts.
+        let (before, after) = (count(change.before.as_ref()).max(1), count(change.after.as_ref()));
+        if after > before.max(restored).saturating_mul(MOST_AT_ONCE) {
+            return never(format!("{object} would go from {before} to {after} replicas at once"));
+        }
+    }
     for (object, change) in bounds(case) {
         let (before, after) = (count(change.before.as_ref()), count(change.after.as_ref()));
         if after > before.saturating_mul(MOST_AT_ONCE) {
@@ -49,7 +58,9 @@ pub(super) fn at_most_twice(case: &Case<'_>) -> Finding {
             return never(format!("{object} would grow to more than {MOST_AT_ONCE} times its size at once"));
         }
     }
-    Ok(format!("no autoscaler's bound and no claim becomes more than {MOST_AT_ONCE} times as large"))
+    Ok(format!(
+        "no workload, no autoscaler's bound and no claim becomes more than {MOST_AT_ONCE} times as large"
+    ))
 }
 
 /// The most replicas that a changed bound lets an autoscaler make.
@@ -58,7 +69,7 @@ pub(super) fn most_replicas(case: &Case<'_>) -> u32 {
 }
 
 fn count(value: Option<&Value>) -> u32 {
-    value.and_then(Value::as_u64).unwrap_or(0) as u32
+    value.and_then(Value::as_u64).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 pub(super) fn replicas(workload: &Value) -> u32 {

@@ -2,6 +2,8 @@
 //! other: held against policy with fresh evidence, and executed by a saga on a simulated cluster. Whatever is in them,
 //! nothing is written outside policy. Judged on the cluster by an oracle that knows no rule of ours.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt as _;
 use kubewise_core::anomaly::Reason;
 use kubewise_core::document::Document;
@@ -13,6 +15,7 @@ use kubewise_core::plan::{
 };
 use kubewise_core::port::{ClusterActor, Journal};
 use kubewise_core::record::{Extra, SchemaVersion};
+use kubewise_core::request::PatchOperation;
 use kubewise_core::{Kind, ObjectRef, Period, Timestamp, Uid};
 use kubewise_remediation::evidence::{Evidence, lists};
 use kubewise_remediation::planner::{self, Decision};
@@ -52,9 +55,33 @@ impl Dice {
     }
 }
 
+/// Who else has a hand on the cart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Nobody,
+    /// An autoscaler owns its replicas.
+    Autoscaler,
+    /// A tool that reconciles owns its memory limit.
+    Reconciler,
+}
+
+const BESIDE: [Beside; 3] = [Beside::Nobody, Beside::Autoscaler, Beside::Reconciler];
+const MEMORY: &str = "/spec/template/spec/containers/0/resources/limits/memory";
+
+/// What an action means here, with the parameter and the value in it that are to be altered together: such a step is
+/// lowered to itself, whatever its amount, so that the other rules have to judge it.
+#[derive(Clone)]
+struct Meant {
+    step: PlanStep,
+    parameter: &'static str,
+    value: Value,
+}
+
 /// The cart's second revision crashes; around it are a system namespace, a neighbour, and an autoscaler of the latter.
 struct Scene {
     world: World,
+    beside: Beside,
+    meant: Vec<Meant>,
     process: std::sync::Arc<Process>,
     /// Every object that a plan may name, with its uid.
     objects: Vec<(ObjectRef, Uid)>,
@@ -64,33 +91,81 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Self {
+    fn new(beside: Beside) -> Self {
         let world = World::new(7);
         world.node("node-1", 16.0, 32.0 * GIB).node("node-2", 16.0, 32.0 * GIB);
         world.add(Workload::deployment("shop", "cart")).add(Workload::deployment("shop", "catalog"));
         world.add(Workload::deployment("kube-system", "dns"));
         world.autoscaler(&ObjectRef::namespaced(Kind::Deployment, "shop", "catalog"), 1, 5, 80);
         world.pass(Period::from_mins(2));
+        match beside {
+            Beside::Nobody => {}
+            Beside::Autoscaler => {
+                world.autoscaler(&cart(), 1, 5, 80);
+            }
+            Beside::Reconciler => {
+                let operations = vec![PatchOperation::Replace { path: MEMORY.into(), value: json!("300Mi") }];
+                let manager = "argocd-application-controller".into();
+                world.change(Change::Edit { object: cart(), manager, operations }).unwrap();
+            }
+        }
         let image = Change::Image { workload: cart(), image: "shop/cart:2-crash".into() };
         world.change(image).unwrap();
         world.pass(Period::from_secs(40));
         let process = world.process("hostile", &MemoryStore::default());
-        let mut scene = Scene { world, process, objects: Vec::new(), before: Vec::new(), honest: None };
+        let mut scene = Scene {
+            world,
+            beside,
+            meant: Vec::new(),
+            process,
+            objects: Vec::new(),
+            before: Vec::new(),
+            honest: None,
+        };
         scene.before = scene.documents();
         scene.objects = scene
             .before
             .iter()
             .filter_map(|document| Some((document.object().ok()?, document.uid().ok()?)))
             .collect();
+        if beside != Beside::Nobody {
+            return scene;
+        }
+        scene.honest = scene.planned(&Playbooks::builtin());
+        assert!(scene.honest.is_some(), "no honest plan");
+        let pod = scene
+            .objects
+            .iter()
+            .find(|(object, _)| object.name.starts_with("cart-") && object.kind == Kind::Pod);
+        let pod = pod.map(|(pod, _)| pod.name.to_string()).unwrap();
+        for (action, parameter, parameters) in [
+            ("ScaleWorkload", "replicas", json!({ "replicas": 3 })),
+            ("SetResources", "memoryLimit", json!({ "container": "app", "memoryLimit": "512Mi" })),
+            ("EvictPod", "pod", json!({ "pod": pod })),
+            ("RolloutRestart", "", json!({})),
+            ("PauseRollout", "", json!({})),
+        ] {
+            let playbook = json!({
+                "name": "meant", "description": "Meant.", "reasons": ["CrashLoopBackOff"], "when": [],
+                "candidates": [{ "action": action, "parameters": parameters }],
+                "rootCause": "it crashes", "reasoning": "It is meant.",
+            });
+            let playbooks = Playbooks::load(&[("meant.yaml", &playbook.to_string())]).unwrap();
+            let step = scene.planned(&playbooks).map(|plan| plan.actions[0].clone());
+            let value = parameters.get(parameter).cloned().unwrap_or_default();
+            scene.meant.extend(step.map(|step| Meant { step, parameter, value }));
+        }
+        scene
+    }
+
+    /// What the planner would do by these playbooks, unless it would hand over.
+    fn planned(&self, playbooks: &Playbooks) -> Option<RemediationPlan> {
         let options = Options { mode: Mode::Auto, ..Options::default() };
         let surroundings = Surroundings { workloads: 20, ..Surroundings::default() };
-        let playbooks = Playbooks::builtin();
-        let decision =
-            planner::plan(&scene.evidence(), &playbooks, &options, &surroundings, scene.world.now());
-        let Decision::Plan { plan, .. } = decision else { panic!("no honest plan: {decision:?}") };
-        assert!(!plan.hands_over(), "{}", plan.reasoning);
-        scene.honest = Some(*plan);
-        scene
+        match planner::plan(&self.evidence(), playbooks, &options, &surroundings, self.world.now()) {
+            Decision::Plan { plan, .. } if !plan.hands_over() => Some(*plan),
+            _ => None,
+        }
     }
 
     fn documents(&self) -> Vec<Document> {
@@ -137,7 +212,10 @@ impl Scene {
             let (mut old, mut new) = (spec(before), spec(&after));
             if ours {
                 let replicas = new["replicas"].as_i64().unwrap_or(0);
-                if !(1..=200).contains(&replicas) {
+                let twice = 2 * old["replicas"].as_i64().unwrap_or(1);
+                if !(1..=twice).contains(&replicas)
+                    || (self.beside == Beside::Autoscaler && old["replicas"] != new["replicas"])
+                {
                     return Err(format!("{replicas} replicas"));
                 }
                 let image = new.pointer("/template/spec/containers/0/image").cloned().unwrap_or_default();
@@ -149,8 +227,13 @@ impl Scene {
                 if !limit.is_some_and(|limit| (256.0 * 1_048_576.0..=GIB).contains(&limit)) {
                     return Err(format!("a memory limit of {limit:?}"));
                 }
+                let within = MEMORY.strip_prefix("/spec").unwrap();
+                if self.beside == Beside::Reconciler && old.pointer(within) != new.pointer(within) {
+                    return Err("another's memory limit was changed".into());
+                }
                 for spec in [&mut old, &mut new] {
                     spec["replicas"] = Value::Null;
+                    spec["paused"] = Value::Null;
                     spec["template"]["spec"]["containers"][0]["image"] = Value::Null;
                     spec["template"]["spec"]["containers"][0]["resources"] = Value::Null;
                     spec["template"]["metadata"]["annotations"] = Value::Null;
@@ -255,9 +338,42 @@ fn hostile_step(dice: &mut Dice, scene: &Scene) -> PlanStep {
     }
 }
 
-fn hostile_plan(dice: &mut Dice, scene: &Scene, number: u64) -> RemediationPlan {
+/// An action that exists, lowered as it should be, with a hostile amount or another object's name in both places.
+fn meant_step(dice: &mut Dice, scene: &Scene, templates: &[Meant]) -> PlanStep {
+    let Meant { mut step, parameter, value } = dice.one(templates);
+    let amount = match parameter {
+        "replicas" => json!(dice.one(&[0, 1, 2, 3, 7, 200, 201, u32::MAX])),
+        "memoryLimit" => {
+            json!(dice.one(&["1Ki", "16Mi", "300Mi", "512Mi", "1Gi", "1025Mi", "900Ti", "1e30"]))
+        }
+        "pod" => {
+            let pods: Vec<_> = scene.objects.iter().filter(|(object, _)| object.kind == Kind::Pod).collect();
+            let (pod, uid) = dice.one(&pods);
+            step.operation = Operation::Evict { pod: pod.clone(), uid: uid.clone() };
+            step.action.target = pod.clone();
+            json!(&*pod.name)
+        }
+        _ => return step,
+    };
+    step.action.parameters[parameter] = amount.clone();
+    if let Operation::Write { object, uid, changes, .. } = &mut step.operation {
+        *uid = scene.world.get(object).and_then(|found| found.uid().ok()).unwrap_or_default();
+        for change in changes.iter_mut() {
+            change.before = scene.world.get(object).and_then(|found| found.0.pointer(&change.path).cloned());
+            if change.after.as_ref() == Some(&value) {
+                change.after = Some(amount.clone());
+            }
+        }
+    }
+    step
+}
+
+fn hostile_plan(dice: &mut Dice, scene: &Scene, templates: &[Meant], number: u64) -> RemediationPlan {
     let steps = dice.one(&[1, 1, 1, 2, 3]);
-    let mut actions: Vec<PlanStep> = (0..steps).map(|_| hostile_step(dice, scene)).collect();
+    let step = |dice: &mut Dice| {
+        if dice.chance(50) { meant_step(dice, scene, templates) } else { hostile_step(dice, scene) }
+    };
+    let mut actions: Vec<PlanStep> = (0..steps).map(|_| step(dice)).collect();
     // A fifth speak of what an honest plan would do, with one thing altered, or with more behind it.
     if let Some(honest) = scene.honest.as_ref().filter(|_| dice.chance(20)) {
         let hostile = actions[0].clone();
@@ -332,7 +448,8 @@ fn hostile_plan(dice: &mut Dice, scene: &Scene, number: u64) -> RemediationPlan 
 }
 
 /// Executes a plan as the runtime does; the time of its waits does not pass. Gives how many requests were sent.
-fn execute(scene: &Scene, plan: RemediationPlan, options: &Options) -> usize {
+/// How often it wrote; `refused` learns which rules spoke.
+fn execute(scene: &Scene, plan: RemediationPlan, options: &Options, refused: &mut Refused) -> usize {
     let (store, surroundings) =
         (MemoryStore::default(), Surroundings { workloads: 20, ..Surroundings::default() });
     let now: Timestamp = scene.world.now();
@@ -345,6 +462,9 @@ fn execute(scene: &Scene, plan: RemediationPlan, options: &Options) -> usize {
             Effect::Check { step } => {
                 let checked =
                     planner::recheck(saga.plan(), step, &scene.evidence(), options, &surroundings, now);
+                if let Err(refusal) = &checked {
+                    *refused.entry(refusal.rule.clone()).or_default() += 1;
+                }
                 Input::Checked(checked.map_err(Into::into))
             }
             Effect::Capture { .. } => Input::Captured(Ok(())),
@@ -373,30 +493,40 @@ fn execute(scene: &Scene, plan: RemediationPlan, options: &Options) -> usize {
     sent
 }
 
-/// Executes so many plans; `Err` tells what one of them wrote outside policy, `Ok` how many wrote at all.
-pub(crate) fn attack(guards: Guards, plans: u64) -> Result<usize, String> {
+/// How often each rule refused.
+type Refused = BTreeMap<String, usize>;
+
+/// Executes so many plans; `Err` tells what one of them wrote outside policy, `Ok` how many wrote at all, and what the
+/// others were refused by.
+pub(crate) fn attack(guards: Guards, plans: u64) -> Result<(usize, Refused), String> {
     let options = Options { mode: Mode::Auto, guards, ..Options::default() };
     let mut dice = Dice(20_260_301);
-    let mut scene = Scene::new();
-    let mut written = 0;
+    let mut scenes = BESIDE.map(Scene::new);
+    let templates = scenes[0].meant.clone();
+    let (mut written, mut refused) = (0, Refused::new());
     for number in 0..plans {
-        let plan = hostile_plan(&mut dice, &scene, number);
+        let scene = dice.one(&[0, 0, 1, 2]);
+        let scene = &mut scenes[scene];
+        let plan = hostile_plan(&mut dice, scene, &templates, number);
         let first = plan.actions.first().map(|step| step.operation.clone());
-        if execute(&scene, plan, &options) > 0 {
+        if execute(scene, plan, &options, &mut refused) > 0 {
             written += 1;
             scene.within_policy().map_err(|found| format!("plan {number}: {found}: {first:?}"))?;
-            scene = Scene::new();
+            *scene = Scene::new(scene.beside);
         }
     }
     // Also what is refused must have left nothing.
-    scene.within_policy()?;
-    Ok(written)
+    scenes.iter().try_for_each(Scene::within_policy)?;
+    Ok((written, refused))
 }
 
 #[test]
 fn ten_thousand_hostile_plans_write_nothing_outside_policy() {
-    let written = attack(Guards::default(), PLANS).unwrap();
-    println!("{written} of {PLANS} were harmless enough to be executed");
-    // Else the oracle would have had nothing to judge.
-    assert!(written > 0);
+    let (written, refused) = attack(Guards::default(), PLANS).unwrap();
+    println!("{written} of {PLANS} were harmless enough to be executed; refused by {refused:?}");
+    // Else the oracle would have had nothing to judge, or one rule would have stood before all others.
+    assert!(written > 100, "{written}");
+    for rule in ["Lowering", "OwnHierarchy", "FieldOwnership", "NeverToZero", "LimitBounds", "PlanSize"] {
+        assert!(refused.contains_key(rule), "{rule} was never asked: {refused:?}");
+    }
 }

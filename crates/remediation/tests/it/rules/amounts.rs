@@ -349,9 +349,13 @@ fn hostile_parameters_are_refused() {
         let got = decided(&world, "SetResources", &parameters);
         assert_eq!(got, format!("hand over by playbook test for {rule}"), "{parameters}");
     }
-    for (replicas, rule) in
-        [(1_000_000_000_i64, "LimitBounds"), (-1, "Premise"), (i64::MAX, "Premise"), (2, "Premise")]
-    {
+    for (replicas, rule) in [
+        (1_000_000_000_i64, "AtMostTwice, LimitBounds"),
+        (5, "AtMostTwice"),
+        (-1, "Premise"),
+        (i64::MAX, "Premise"),
+        (2, "Premise"),
+    ] {
         let got = decided(&world, "ScaleWorkload", &json!({ "replicas": replicas }));
         assert_eq!(got, format!("hand over by playbook test for {rule}"), "{replicas}");
     }

@@ -28,6 +28,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         guard: Guard::AtMostTwice,
+        fault: "a playbook scales what crashes to two hundred",
+        play: |guards| scaled(guards, &Workload::deployment("shop", "web"), 200),
+    },
+    Scenario {
+        guard: Guard::AtMostTwice,
         fault: "a playbook lets an autoscaler make twice as many replicas and one more",
         play: |guards| {
             let bounds = json!({ "autoscaler": "cart", "maxReplicas": 11 });
