@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Begin nothing until `resume`, also after a restart; harm is still undone
     Pause(PauseArgs),
     /// Take the pause back
-    Resume(ClientArgs),
+    Resume(ResumeArgs),
     /// Show how far each action is trusted with each class of workloads, and what comes next
     Autonomy(ClientArgs),
     /// Check, try and explain playbooks; touches no cluster
@@ -295,10 +295,29 @@ pub(crate) struct ExplainArgs {
     pub(crate) client: ClientArgs,
 }
 
+/// Whose word it is.
+#[derive(Debug, Args)]
+pub(crate) struct ByArgs {
+    /// Who says so, for the record; of a suppression its owner
+    #[arg(long, env = "USER", default_value = ByArgs::UNKNOWN, hide_env_values = true)]
+    by: String,
+}
+
+impl ByArgs {
+    const UNKNOWN: &str = "cli";
+
+    /// An empty variable names nobody.
+    pub(crate) fn name(&self) -> &str {
+        Some(self.by.trim()).filter(|by| !by.is_empty()).unwrap_or(Self::UNKNOWN)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ApproveArgs {
     /// The plan's id
     pub(crate) plan: String,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -310,6 +329,8 @@ pub(crate) struct RejectArgs {
     /// Why; kept in the story
     #[arg(long, default_value = "no reason given")]
     pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -327,9 +348,8 @@ pub(crate) struct FeedbackArgs {
     /// How long it is expected, such as 12h or 7d; at most 90d. Needed for `expected`
     #[arg(long = "for", value_name = "DURATION", required_if_eq("label", "expected"))]
     pub(crate) period: Option<kubewise_core::Period>,
-    /// Who says so; of a suppression its owner
-    #[arg(long, env = "USER", default_value = "cli")]
-    pub(crate) by: String,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -355,9 +375,16 @@ pub(crate) struct PauseArgs {
     /// Why; shown to whoever asks for the status
     #[arg(long)]
     pub(crate) reason: String,
-    /// Who pauses
-    #[arg(long, env = "USER")]
-    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
     #[command(flatten)]
     pub(crate) client: ClientArgs,
 }
@@ -367,9 +394,8 @@ pub(crate) enum SuppressionCommand {
     /// End one now
     End {
         id: String,
-        /// Who ends it
-        #[arg(long, env = "USER", default_value = "cli")]
-        by: String,
+        #[command(flatten)]
+        by: ByArgs,
         #[command(flatten)]
         client: ClientArgs,
     },

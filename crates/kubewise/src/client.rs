@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     ApproveArgs, ClientArgs, ExplainArgs, FeedbackArgs, FeedbackLabel, Format, ListArgs, PauseArgs, PlanArgs,
-    PlansArgs, PlansCommand, RecordArgs, RecordCommand, RejectArgs, SuppressionArgs, SuppressionCommand,
+    PlansArgs, PlansCommand, RecordArgs, RecordCommand, RejectArgs, ResumeArgs, SuppressionArgs,
+    SuppressionCommand,
 };
 use crate::exit::{Ended, Exit};
 use crate::terminal::say;
@@ -103,13 +104,14 @@ pub(crate) async fn spend(args: &ClientArgs) -> Result<()> {
 
 pub(crate) async fn approve(args: &ApproveArgs) -> Result<()> {
     let path = format!("/api/v1/plans/{}/approve", args.plan);
-    let plan = Api::new(&args.client)?.post(&path, &json!({})).await?;
+    let plan = Api::new(&args.client)?.post(&path, &json!({ "by": args.by.name() })).await?;
     print(args.client.output, &plan, |_| format!("plan {} approved", args.plan))
 }
 
 pub(crate) async fn reject(args: &RejectArgs) -> Result<()> {
     let path = format!("/api/v1/plans/{}/reject", args.plan);
-    let plan = Api::new(&args.client)?.post(&path, &json!({ "reason": args.reason })).await?;
+    let body = json!({ "reason": args.reason, "by": args.by.name() });
+    let plan = Api::new(&args.client)?.post(&path, &body).await?;
     print(args.client.output, &plan, |_| format!("plan {} rejected", args.plan))
 }
 
@@ -120,7 +122,7 @@ pub(crate) async fn feedback(args: &FeedbackArgs) -> Result<()> {
         FeedbackLabel::False => "False",
         FeedbackLabel::Expected => "Expected",
     };
-    let mut word = json!({ "label": label, "by": args.by });
+    let mut word = json!({ "label": label, "by": args.by.name() });
     if let Some(reason) = &args.reason {
         word["reason"] = json!(reason);
     }
@@ -141,7 +143,7 @@ pub(crate) async fn feedback(args: &FeedbackArgs) -> Result<()> {
 pub(crate) async fn suppressions(args: &SuppressionArgs) -> Result<()> {
     if let Some(SuppressionCommand::End { id, by, client }) = &args.command {
         let path = format!("/api/v1/feedback/{id}/end");
-        let feedback = Api::new(client)?.post(&path, &json!({ "by": by })).await?;
+        let feedback = Api::new(client)?.post(&path, &json!({ "by": by.name() })).await?;
         return print(client.output, &feedback, |_| format!("suppression {id} ended"));
     }
     let page =
@@ -150,17 +152,14 @@ pub(crate) async fn suppressions(args: &SuppressionArgs) -> Result<()> {
 }
 
 pub(crate) async fn pause(args: &PauseArgs) -> Result<()> {
-    let mut body = json!({ "reason": args.reason });
-    if let Some(by) = args.by.as_deref().filter(|by| !by.trim().is_empty()) {
-        body["by"] = json!(by);
-    }
+    let body = json!({ "reason": args.reason, "by": args.by.name() });
     let pause = Api::new(&args.client)?.post("/api/v1/pause", &body).await?;
     print(args.client.output, &pause, |_| "paused: nothing is begun until `kubewise resume`".into())
 }
 
-pub(crate) async fn resume(args: &ClientArgs) -> Result<()> {
-    let pause = Api::new(args)?.post("/api/v1/resume", &json!({})).await?;
-    print(args.output, &pause, |_| "resumed".into())
+pub(crate) async fn resume(args: &ResumeArgs) -> Result<()> {
+    let pause = Api::new(&args.client)?.post("/api/v1/resume", &json!({ "by": args.by.name() })).await?;
+    print(args.client.output, &pause, |_| "resumed".into())
 }
 
 /// Prints for people by `table`, for scripts as it came.

@@ -14,7 +14,7 @@ use kubewise_core::journal::JournalEntry;
 use kubewise_core::port::Journal;
 
 /// `after:N`: as soon as the process's N-th append is durable. `before:N`: once what it tells of has happened, and
-/// it is not written yet. `stop:N`: as `after:N`, but the process is only stopped, until somebody lets it go on.
+/// it is not written yet. `panic:N`: as `after:N`, but by a panic of the loop. `stop:N`: as `after:N`, but the process is only stopped, until somebody lets it go on.
 const VARIABLE: &str = "KUBEWISE_CRASH_POINT";
 
 const ARRIVES: Duration = Duration::from_millis(500);
@@ -26,6 +26,7 @@ pub(crate) fn around(journal: Arc<dyn Journal>) -> Arc<dyn Journal> {
         let fate = match side {
             "after" => Fate::DieAfter,
             "before" => Fate::DieBefore,
+            "panic" => Fate::PanicAfter,
             "stop" => Fate::StopAfter,
             _ => return None,
         };
@@ -41,6 +42,7 @@ pub(crate) fn around(journal: Arc<dyn Journal>) -> Arc<dyn Journal> {
 enum Fate {
     DieBefore,
     DieAfter,
+    PanicAfter,
     StopAfter,
 }
 
@@ -52,6 +54,7 @@ struct CrashPoint {
 }
 
 #[async_trait]
+#[expect(clippy::panic, reason = "that is what is asked for")]
 impl Journal for CrashPoint {
     async fn append(&self, entry: &JournalEntry) -> Result<(), Failure> {
         if self.fate == Fate::DieBefore && self.durable.load(Ordering::SeqCst) + 1 == self.number {
@@ -61,6 +64,7 @@ impl Journal for CrashPoint {
         if self.durable.fetch_add(1, Ordering::SeqCst) + 1 == self.number {
             match self.fate {
                 Fate::DieAfter => die(),
+                Fate::PanicAfter => panic!("by {VARIABLE}"),
                 Fate::StopAfter => {
                     signal("-STOP");
                     thread::sleep(ARRIVES); // the kernel stops its threads a moment later

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 pub(crate) const TOKEN: &str = "a-token-for-the-tests";
 /// From the start of the process until its API listens, on a busy machine.
 const START: Duration = Duration::from_mins(1);
-/// From SIGTERM to the end: the phases, at their defaults, and the API's grace take 30 s at most.
+/// From SIGTERM to the end: the phases, at their defaults, and the API's grace take 28 s at most.
 pub(crate) const END: Duration = Duration::from_secs(35);
 /// More often than any scenario starts one installation.
 const MAX_STARTS: u32 = 100;

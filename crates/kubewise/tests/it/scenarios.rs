@@ -68,6 +68,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("forbidden", "observe", outage::a_forbidden_account_is_told_and_tried_again),
     scenario("store-locked", "observe", outage::without_a_journal_nothing_is_done),
     scenario("end", "observe", crash::end),
+    scenario("panic", "observe", crash::panic),
     scenario("stopped", "observe", crash::stopped_beyond_its_lease),
     scenario("crash-1", "observe", |stage| crash::crash(stage, "after:1")),
     scenario("crash-2", "observe", |stage| crash::crash(stage, "after:2")),

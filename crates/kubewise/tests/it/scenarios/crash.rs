@@ -30,6 +30,19 @@ pub(super) fn crash(stage: &Stage<'_>, point: &str) -> Result<()> {
     resume(stage, &installation)
 }
 
+/// A loop of it panics: it ends by itself, to be started again, instead of going on without.
+pub(super) fn panic(stage: &Stage<'_>) -> Result<()> {
+    let installation = own_installation(stage)?;
+    let process = installation.start_with(&[("KUBEWISE_CRASH_POINT", "panic:3")])?;
+    with_own(stage, &process, |stage| {
+        stage.broken("web")?;
+        let ended = stage.kubewise.await_end(REPAIR)?;
+        ensure!(ended.code() == Some(1), "it does not say that it broke: {ended}");
+        Ok(())
+    })?;
+    resume(stage, &installation)
+}
+
 /// Asks it to end in the middle of a repair.
 pub(super) fn end(stage: &Stage<'_>) -> Result<()> {
     let installation = own_installation(stage)?;

@@ -25,10 +25,10 @@ pub(super) fn an_approved_plan_repairs(stage: &Stage<'_>) -> Result<()> {
     let output = kubewise().args(["approve", &id, "--server", &server]).output()?;
     ensure!(output.status.code() == Some(5), "{output:?}");
 
-    let approved = stage.kubewise.ask(&["approve", &id])?;
-    ensure!(approved["id"] == *id && approved["decidedBy"].is_string(), "{approved:#}");
+    let approved = stage.kubewise.ask(&["approve", &id, "--by", "ada"])?;
+    ensure!(approved["id"] == *id && approved["decidedBy"] == "ada", "{approved:#}");
     let incident = stage.repaired(&web, "RolloutUndo")?;
-    let approval = chapters(&incident, "Plan").iter().any(|text| text.contains("approved by"));
+    let approval = chapters(&incident, "Plan").iter().any(|text| text.contains("approved by ada"));
     ensure!(approval, "the story does not tell who approved");
     ensure!(stage.deployment(&web)?["metadata"]["generation"] == 3, "not one undo");
     stage.kubewise.refused(&["approve", &id], 6).map(drop)
