@@ -278,16 +278,14 @@ fn thousand(criterion: &mut Criterion) {
     let cases: Vec<Case> = (0..INCIDENTS)
         .map(|number| Case::new(&format!("service-{number}"), 10, reasons[number % reasons.len()]))
         .collect();
-    let mut evidences: Vec<Evidence> =
-        cases.iter().map(|case| case.evidence(&nodes, AllPods::default())).collect();
     let all_pods = all_pods();
     group.bench_function(format!("{INCIDENTS} planned, of {ALL_PODS} pods"), |bencher| {
         // They are planned within seconds of each other, so one list of pods serves all.
         let listed = || AllPods::from(all_pods.clone());
         let planned = |listed: AllPods| {
-            for evidence in &mut evidences {
-                evidence.all_pods = Some(listed.clone());
-                black_box(decided(evidence, &playbooks, &options, &around));
+            for case in &cases {
+                let evidence = case.evidence(&nodes, listed.clone());
+                black_box(decided(&evidence, &playbooks, &options, &around));
             }
         };
         bencher.iter_batched(listed, planned, BatchSize::PerIteration);

@@ -8,13 +8,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
 use kubewise_core::document::Document;
 use kubewise_core::guard::{Guard, Guards};
 use kubewise_core::metric::NormalizedMetric;
 use kubewise_core::plan::{Dependant, Indicators, Measurement, Verdict};
 use kubewise_core::service::ServingService;
 use kubewise_core::state::{StateDetail, condition};
-use kubewise_core::{Kind, Period, Timestamp, quantity};
+use kubewise_core::{Kind, ObjectRef, Period, Timestamp, quantity};
 use serde_json::Value;
 
 use crate::action::expand_claim::STORAGE;
@@ -38,6 +39,9 @@ pub const FRESH_FOR: Period = Period::from_secs(120);
 /// A dependant that lost the workload for a moment is back by then: three back-offs of the kubelet (10 s, 20 s, 40 s), and
 /// as long again for its own start.
 const FINDS_BACK: Period = Period::from_secs(140);
+
+/// A deviation of which more than this share is left is not gone; what is left below that, load explains.
+const NOT_GONE: f64 = 1.0 / 3.0;
 
 /// The guarded indicators of a workload: `None` for a workload that is gone, `pods` all of its own.
 pub fn indicators(
@@ -79,6 +83,47 @@ pub fn services(
     let named = astray.filter_map(|(document, _)| Some(document.object().ok()?.to_string()));
     indicators.failing.extend(named.map(|service| format!("{service}: leads to no ready pod")));
     indicators.failing.sort();
+}
+
+/// What of a workload fires, or would: a measure whose deviation was told of a pod that is replaced by now is judged anew
+/// by the detector only after hours, so its samples are looked at here.
+pub fn firing(
+    anomalies: &[AnomalyRecord],
+    samples: &[NormalizedMetric],
+    pods: &[Document],
+    now: Timestamp,
+) -> Vec<String> {
+    let present: BTreeSet<ObjectRef> = pods.iter().filter_map(|pod| pod.object().ok()).collect();
+    let fresh: Vec<&NormalizedMetric> = samples
+        .iter()
+        .filter(|sample| sample.time <= now && Period::between(sample.time, now) <= FRESH_FOR)
+        .filter(|sample| sample.object.kind != Kind::Pod || present.contains(&sample.object))
+        .collect();
+    let fires = |anomaly: &AnomalyRecord| {
+        let told = || anomaly.reason.to_string();
+        (anomaly.status == AnomalyStatus::Firing).then(told).or_else(|| still_off(anomaly, &fresh))
+    };
+    anomalies.iter().filter_map(fires).collect()
+}
+
+/// How far a measure still is from what is usual, if that is more than a part of how far it was.
+fn still_off(anomaly: &AnomalyRecord, fresh: &[&NormalizedMetric]) -> Option<String> {
+    let metric_type = anomaly.metric_type.as_ref()?;
+    let feature = anomaly.features.iter().find(|feature| feature.name == metric_type.as_str())?;
+    let usual = feature.expected?;
+    let of_measure = |sample: &&&NormalizedMetric| {
+        sample.metric_type == *metric_type && sample.container.as_deref() == anomaly.container.as_deref()
+    };
+    // The newest of each object.
+    let newest: BTreeMap<&ObjectRef, f64> =
+        fresh.iter().filter(of_measure).map(|sample| (&sample.object, sample.value)).collect();
+    if newest.is_empty() {
+        return None; // that nobody measures it shows elsewhere
+    }
+    let now = newest.values().sum::<f64>() / newest.len() as f64;
+    let (was, is) = (feature.value - usual, now - usual);
+    let off = is.signum() == was.signum() && is.abs() > was.abs() * NOT_GONE;
+    off.then(|| format!("{}: {metric_type} is {now:.2}, usually {usual:.2}", anomaly.reason))
 }
 
 fn replicas(document: &Document, indicators: &mut Indicators) {

@@ -6,7 +6,7 @@ use std::future::ready;
 use futures::future::{join_all, try_join, try_join_all};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kubewise_core::action::ExecutedActionRecord;
-use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
+use kubewise_core::anomaly::AnomalyRecord;
 use kubewise_core::document::Document;
 use kubewise_core::event::EventRecord;
 use kubewise_core::id::IncidentId;
@@ -169,11 +169,12 @@ fn lasting<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
 
 /// How a plan's workload and those that need it fare now.
 pub(crate) async fn measure(shared: &Shared, plan: &RemediationPlan) -> Result<Measurement, Failure> {
+    let mut own = shared.incidents.get(&plan.incident).map(|entry| entry.anomalies).unwrap_or_default();
+    own.retain(|_, anomaly| anomaly.workload == plan.workload);
+    let anomalies: Vec<AnomalyRecord> = own.into_values().collect();
     let needing = plan.verification.dependants.iter().map(|one| &one.workload);
-    let (mut own, dependants) = try_join(fares(shared, &plan.workload), dependants(shared, needing)).await?;
-    let anomalies = shared.incidents.get(&plan.incident).map(|entry| entry.anomalies).unwrap_or_default();
-    let fires = |one: &&AnomalyRecord| one.status == AnomalyStatus::Firing && one.workload == plan.workload;
-    own.firing = anomalies.values().filter(fires).map(|one| one.reason.to_string()).collect();
+    let (own, dependants) =
+        try_join(fares(shared, &plan.workload, &anomalies), dependants(shared, needing)).await?;
     Ok(Measurement { own, dependants })
 }
 
@@ -182,13 +183,17 @@ async fn dependants(
     workloads: impl Iterator<Item = &ObjectRef>,
 ) -> Result<Vec<Dependant>, Failure> {
     let fare = workloads.map(|workload| async {
-        Ok(Dependant { workload: workload.clone(), indicators: fares(shared, workload).await? })
+        Ok(Dependant { workload: workload.clone(), indicators: fares(shared, workload, &[]).await? })
     });
     try_join_all(fare).await
 }
 
-/// The guarded indicators of a workload now.
-async fn fares(shared: &Shared, workload: &ObjectRef) -> Result<Indicators, Failure> {
+/// The guarded indicators of a workload now, and which of these anomalies of it are not gone.
+async fn fares(
+    shared: &Shared,
+    workload: &ObjectRef,
+    anomalies: &[AnomalyRecord],
+) -> Result<Indicators, Failure> {
     let mut document = shared.ports.reader.get(workload).await?;
     if let Some(successor) = document.as_ref().and_then(successor) {
         document = shared.ports.reader.get(&successor).await?.or(document);
@@ -203,7 +208,9 @@ async fn fares(shared: &Shared, workload: &ObjectRef) -> Result<Indicators, Fail
     .await?;
     let pods = evidence::pods_of(document.as_ref(), &documents.concat());
     let now = shared.clock.now();
-    let mut indicators = verify::indicators(document.as_ref(), &pods, &shared.recent.of(workload), now);
+    let samples = shared.recent.of(workload);
+    let mut indicators = verify::indicators(document.as_ref(), &pods, &samples, now);
+    indicators.firing = verify::firing(anomalies, &samples, &pods, now);
     let serving = serving(shared, workload).await?;
     if !serving.is_empty() {
         let services = shared.ports.reader.list(&Kind::Service, namespace).await?;

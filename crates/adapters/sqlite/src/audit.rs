@@ -8,6 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use kubewise_core::record::RecordKind;
 use ring::digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
 
@@ -21,6 +22,10 @@ const NOTHING: &str = "";
 pub(crate) enum Kind {
     Journal,
     Pause,
+    /// What a person (or a verified repair) says of an incident; a suppression and its end.
+    Feedback,
+    /// A plan that a person rejects. An approval is in the opening of its saga.
+    Rejection,
 }
 
 impl Kind {
@@ -28,8 +33,35 @@ impl Kind {
         match self {
             Kind::Journal => "journal",
             Kind::Pause => "pause",
+            Kind::Feedback => "feedback",
+            Kind::Rejection => "rejection",
         }
     }
+
+    /// Which records are somebody's word.
+    pub(crate) fn of(kind: RecordKind, status: Option<&str>) -> Option<Self> {
+        match kind {
+            RecordKind::Pause => Some(Kind::Pause),
+            RecordKind::Feedback => Some(Kind::Feedback),
+            RecordKind::Plan if status == Some("Rejected") => Some(Kind::Rejection),
+            _ => None,
+        }
+    }
+}
+
+/// A record that is somebody's word; the same again is no news.
+pub(crate) fn note(
+    transaction: &Transaction<'_>,
+    time: i64,
+    kind: Kind,
+    name: &str,
+    text: &str,
+) -> Result<(), Fault> {
+    let newest: Option<String> = transaction
+        .prepare_cached("SELECT text FROM audit WHERE kind = ?1 AND name = ?2 ORDER BY number DESC LIMIT 1")?
+        .query_row([kind.as_str(), name], |row| row.get(0))
+        .optional()?;
+    if newest.as_deref() == Some(text) { Ok(()) } else { add(transaction, time, kind, name, text) }
 }
 
 pub(crate) fn add(
@@ -87,6 +119,8 @@ pub enum Broken {
     Missing { expected: i64, found: i64 },
     #[error("journal entry {name} is not what the audit log holds")]
     Journal { name: String },
+    #[error("journal entry {name} is not in the audit log")]
+    Unwritten { name: String },
     #[error("the audit log cannot be read")]
     Unreadable(#[from] rusqlite::Error),
 }
@@ -125,5 +159,24 @@ pub fn verify(path: &Path, noted: Option<&str>) -> Result<Verified, Broken> {
         tip = written;
         entries += 1;
     }
-    Ok(Verified { entries, tip, noted: found })
+    // The log is younger than the oldest stores: what their journals held before it began is not in it.
+    let unwritten = connection
+        .query_row(
+            "SELECT journal.saga || '/' || sequence AS name
+             FROM journal LEFT JOIN sagas ON sagas.saga = journal.saga
+             WHERE coalesce(opening >= (
+                     SELECT min(opening) FROM sagas JOIN audit ON kind = 'journal' AND name = saga || '/0'
+                 ), TRUE)
+                 AND NOT EXISTS (
+                     SELECT 1 FROM audit WHERE kind = 'journal' AND name = journal.saga || '/' || sequence
+                 )
+             ORDER BY name LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    match unwritten {
+        Some(name) => Err(Broken::Unwritten { name }),
+        None => Ok(Verified { entries, tip, noted: found }),
+    }
 }

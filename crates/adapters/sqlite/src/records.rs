@@ -49,8 +49,8 @@ pub(crate) fn save(transaction: &Transaction<'_>, rows: &[Row]) -> Result<(), Fa
             index.closed,
             document,
         ])?;
-        if index.kind == RecordKind::Pause {
-            audit::add(transaction, nanoseconds(index.time), audit::Kind::Pause, &index.id, document)?;
+        if let Some(kind) = audit::Kind::of(index.kind, index.status.as_deref()) {
+            audit::note(transaction, nanoseconds(index.time), kind, &index.id, document)?;
         }
     }
     Ok(())

@@ -1,4 +1,5 @@
 use jiff::SignedDuration;
+use kubewise_core::anomaly::{Feature, Reason};
 use kubewise_core::metric::MetricType;
 use kubewise_core::record::SchemaVersion;
 use kubewise_core::unit::Unit;
@@ -222,4 +223,44 @@ fn harm_to_a_dependant_is_waited_for_and_then_worse() {
     assert_eq!(judged(&served, well(), state(1, 1, &[], &[]), Some(-60)), (Improved, false));
     let deployed = Indicators { rolled_out: false, ..state(2, 1, &["x/app: ErrImagePull"], &[]) };
     assert_eq!(judged(&served, well(), deployed, Some(-60)), (Improved, false));
+}
+
+#[test]
+fn a_deviation_of_a_replaced_pod_is_gone_only_when_what_replaced_it_is_near_the_usual() {
+    let throttled = AnomalyRecord {
+        reason: Reason::Deviation,
+        status: AnomalyStatus::Resolved,
+        container: Some("app".into()),
+        metric_type: Some(MetricType::CpuThrottling),
+        features: vec![Feature { name: "cpu_throttling".into(), value: 0.8, expected: Some(0.05) }],
+        ..serde_json::from_value(json!({
+            "id": "a", "workload": { "kind": "Deployment", "namespace": "shop", "name": "cart" },
+            "object": { "kind": "Pod", "namespace": "shop", "name": "old" }, "reason": "Deviation",
+            "detector": "Scorer", "severity": "Warning", "score": 1.0, "threshold": 0.9, "features": [],
+            "explanation": "", "status": "Firing", "time": at(0), "updatedAt": at(0), "remediationStatus": "None",
+        }))
+        .unwrap()
+    };
+    let measured = |pod: &str, value: f64, time: i64| NormalizedMetric {
+        object: ObjectRef::namespaced(Kind::Pod, "shop", pod),
+        container: Some("app".into()),
+        metric_type: MetricType::CpuThrottling,
+        value,
+        ..sample(at(time))
+    };
+    let pods = ["new", "newer"].map(|name| pod(name, "Running", &json!({ "name": "app" })));
+    let told =
+        |samples: &[NormalizedMetric]| firing(std::slice::from_ref(&throttled), samples, &pods, at(100));
+    assert_eq!(told(&[measured("new", 0.5, 90)]), ["Deviation: cpu_throttling is 0.50, usually 0.05"]);
+    assert_eq!(told(&[measured("new", 0.5, 60), measured("new", 0.1, 90)]), [""; 0], "the newest counts");
+    assert_eq!(
+        told(&[measured("new", 0.7, 90), measured("newer", 0.0, 90)]).len(),
+        1,
+        "of all pods together"
+    );
+    assert_eq!(told(&[measured("old", 0.9, 90)]), [""; 0], "it is gone");
+    assert_eq!(told(&[measured("new", 0.9, -60)]), [""; 0], "that was long ago");
+    assert_eq!(told(&[measured("new", 0.0, 90)]), [""; 0], "below the usual is another matter");
+    let firing_yet = AnomalyRecord { status: AnomalyStatus::Firing, ..throttled.clone() };
+    assert_eq!(firing(&[firing_yet], &[], &pods, at(100)), ["Deviation"]);
 }

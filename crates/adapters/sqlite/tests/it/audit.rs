@@ -60,7 +60,7 @@ async fn the_log_is_only_ever_added_to() {
 #[tokio::test]
 async fn what_is_changed_past_the_triggers_is_found_and_named() {
     let drop = "DROP TRIGGER audit_is_not_changed; DROP TRIGGER audit_is_not_removed;";
-    let cases: [(&str, Found); 6] = [
+    let cases: [(&str, Found); 8] = [
         ("UPDATE audit SET text = replace(text, 'scaled up', 'scaled Up')", |b| {
             matches!(b, Broken::Changed { number: 2 })
         }),
@@ -75,6 +75,14 @@ async fn what_is_changed_past_the_triggers_is_found_and_named() {
         (
             "UPDATE journal SET entry = replace(entry, 'scaled up', 'scaled Up')",
             |b| matches!(b, Broken::Journal { name } if name == "s-1/1"),
+        ),
+        (
+            "DELETE FROM audit WHERE number >= 3",
+            |b| matches!(b, Broken::Unwritten { name } if name == "s-1/2"),
+        ),
+        (
+            "PRAGMA foreign_keys = OFF; UPDATE journal SET saga = 's-2' WHERE sequence = 1",
+            |b| matches!(b, Broken::Unwritten { name } if name == "s-2/1"),
         ),
     ];
     for (change, found) in cases {
@@ -120,5 +128,21 @@ async fn retention_leaves_the_log_alone() {
     }
     kept.store.purge(at(1_000_000)).await.unwrap();
     assert!(kept.store.unfinished().await.unwrap().is_empty());
+    assert_eq!(verify(&options(&kept.directory).path, None).unwrap().entries, 2);
+}
+
+#[tokio::test]
+async fn what_people_say_is_in_the_log_once_each_time() {
+    let kept = store();
+    let feedback = |reason: &str| {
+        let document = json!({
+            "id": "f-1", "incident": "i-1", "workload": { "kind": "Deployment", "namespace": "shop", "name": "cart" },
+            "label": "False", "by": "ada", "reason": reason, "time": at(0), "anomalies": [], "about": [],
+        });
+        Record::from_document(RecordKind::Feedback, &document.to_string()).unwrap()
+    };
+    for reason in ["a test", "a test", "a test (ended by ada)"] {
+        kept.store.save(&[feedback(reason)]).await.unwrap();
+    }
     assert_eq!(verify(&options(&kept.directory).path, None).unwrap().entries, 2);
 }
