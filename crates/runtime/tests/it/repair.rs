@@ -157,7 +157,7 @@ fn every_step_of_a_playbooks_action_is_carried_out() {
         ("Notify", r#"{ message: "look at ${workload.name}" }"#, &["Notify"][..]),
         ("PauseRollout", "{}", &["PauseRollout"]),
         ("RolloutRestart", "{}", &["RolloutRestart"]),
-        ("ScaleWorkload", "{ replicas: 12 }", &["ScaleWorkload"]),
+        ("ScaleWorkload", "{ replicas: 4 }", &["ScaleWorkload"]),
         ("EvictPod", "{ pod: =crash.pod }", &["EvictPod"]),
         ("SetResources", "{ container: =crash.container, memoryLimit: 384Mi }", &["SetResources"]),
         ("ResizePod", "{ pod: A_GOOD_POD, container: app, memoryLimit: 384Mi }", &["ResizePod", "Notify"]),
