@@ -421,10 +421,13 @@ impl Incidents {
         match report {
             Report::Story { chapter, text } => {
                 tracing::info!(incident = %plan.incident, %chapter, "{text}");
-                self.change(&plan.incident, |entry| match chapter {
-                    // A saga that cannot go on is taken up at the same place many times.
-                    Chapter::Plan => drop(entry.tell_once(now, chapter, text)),
-                    _ => entry.incident.tell(now, chapter, text),
+                self.change(&plan.incident, |entry| {
+                    if chapter == Chapter::Plan {
+                        // A saga that cannot go on is taken up at the same place many times.
+                        entry.tell_once(now, chapter, text);
+                    } else {
+                        entry.incident.tell(now, chapter, text);
+                    }
                 });
             }
             Report::Action(mut action) => {

@@ -43,8 +43,15 @@ impl Kind {
         match kind {
             RecordKind::Pause => Some(Kind::Pause),
             RecordKind::Feedback => Some(Kind::Feedback),
-            RecordKind::Plan if status == Some("Rejected") => Some(Kind::Rejection),
-            _ => None,
+            RecordKind::Plan => (status == Some("Rejected")).then_some(Kind::Rejection),
+            RecordKind::Event
+            | RecordKind::Anomaly
+            | RecordKind::Incident
+            | RecordKind::Action
+            | RecordKind::Capture
+            | RecordKind::Revision
+            | RecordKind::Service
+            | RecordKind::Call => None,
         }
     }
 }

@@ -164,7 +164,7 @@ impl Scene {
         let surroundings = Surroundings { workloads: 20, ..Surroundings::default() };
         match planner::plan(&self.evidence(), playbooks, &options, &surroundings, self.world.now()) {
             Decision::Plan { plan, .. } if !plan.hands_over() => Some(*plan),
-            _ => None,
+            Decision::Plan { .. } | Decision::Wait { .. } | Decision::Nothing { .. } => None,
         }
     }
 
