@@ -75,8 +75,8 @@ impl Services {
         known.filter(|(_, service)| service.since.is_some() && service.served.is_some())
     }
 
-    /// The names and namespaces of those that stand for a workload of these pods.
-    pub(crate) fn before<'a>(
+    /// Namespaces and names of those that stand for a workload of these pods.
+    pub(crate) fn standing_for<'a>(
         &'a self,
         workload: &'a ObjectRef,
         pods: &'a [&PodState],
@@ -119,14 +119,8 @@ impl Services {
     }
 
     /// The Service that a host is the name of, seen from a namespace: `cart`, `cart.shop`, `cart.shop.svc…`, or a
-    /// pod's own `kafka-0.kafka`.
-    pub(crate) fn find(&self, host: &str, namespace: &str) -> Option<(&str, Selection<'_>)> {
-        let (namespace, name) = self.name(host, namespace)?;
-        Some((namespace, Selection(self.known.get(namespace)?.get(name)?)))
-    }
-
-    /// Its namespace and name.
-    pub(crate) fn name(&self, host: &str, namespace: &str) -> Option<(&str, &str)> {
+    /// pod's own `kafka-0.kafka`; its namespace and name, and what it selects.
+    pub(crate) fn find(&self, host: &str, namespace: &str) -> Option<(&str, &str, Selection<'_>)> {
         let labels: Vec<&str> = host.split('.').collect();
         let label = |at: usize| labels.get(at).copied();
         let here = [
@@ -138,7 +132,8 @@ impl Services {
         here.into_iter().find_map(|(name, namespace)| {
             let (namespace, services) = self.known.get_key_value(namespace?)?;
             let (name, service) = services.get_key_value(name?)?;
-            (!service.route.selector.is_empty()).then_some((namespace.as_str(), name.as_str()))
+            let found = (namespace.as_str(), name.as_str(), Selection(service));
+            (!service.route.selector.is_empty()).then_some(found)
         })
     }
 }

@@ -182,7 +182,7 @@ impl World {
             .map(|claim| ObjectRef::namespaced(Kind::PersistentVolumeClaim, namespace, claim.clone()))
             .collect();
         for host in hosts {
-            if let Some((namespace, selection)) = self.services.find(host, namespace) {
+            if let Some((namespace, _, selection)) = self.services.find(host, namespace) {
                 let pods = self.pods_in(namespace).filter(|(_, pod)| selection.selects(pod));
                 needs.extend(pods.filter_map(|(object, _)| self.workload_of(object)));
                 needs.extend(selection.past().cloned());
@@ -197,14 +197,14 @@ impl World {
     pub(crate) fn dependants(&self, workload: &ObjectRef) -> Vec<ObjectRef> {
         let pods: Vec<&PodState> =
             self.objects_of(workload).into_iter().filter_map(|known| Some(known.pod()?.0)).collect();
-        let services: BTreeSet<(&str, &str)> = self.services.before(workload, &pods).collect();
+        let services: BTreeSet<(&str, &str)> = self.services.standing_for(workload, &pods).collect();
         let may_mean =
             |host: &str| host.split('.').take(2).any(|label| services.iter().any(|(_, name)| *name == label));
         let mut found = BTreeSet::new();
         for (host, pods) in self.told_of.iter().filter(|(host, _)| may_mean(host)) {
             for pod in pods {
-                let service = self.services.name(host, pod.namespace_or_empty());
-                if service.is_some_and(|service| services.contains(&service)) {
+                let service = self.services.find(host, pod.namespace_or_empty());
+                if service.is_some_and(|(namespace, name, _)| services.contains(&(namespace, name))) {
                     found.extend(self.workload_of(pod).filter(|needing| needing != workload));
                 }
             }

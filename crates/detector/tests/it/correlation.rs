@@ -93,6 +93,24 @@ fn dependants_join_the_incident_of_what_they_need() {
 }
 
 #[test]
+fn an_incident_names_who_needs_its_workload() {
+    let mut scene = shop();
+    for (name, needs) in [("cart", "db:5432"), ("web", "http://cart.shop.svc/")] {
+        scene.apply(healthy(name, Some(needs)));
+    }
+    scene.pass(10);
+    scene.apply(failing("db"));
+    scene.pass(30);
+    let incidents = scene.incidents();
+    assert_eq!(incidents.len(), 1, "{incidents:#?}");
+    assert_eq!(
+        incidents[0].dependants,
+        [reference(Kind::Deployment, "cart")],
+        "and not who needs that in turn"
+    );
+}
+
+#[test]
 fn a_dependant_that_shows_first_waits_for_what_it_needs() {
     let mut scene = shop();
     // A pod that is not ready any more counts only after a minute, a crash loop at once.
