@@ -269,20 +269,17 @@ fn suffering(measured: &Measurement, standard: &Standard<'_>) -> Vec<String> {
     if is_rolling(&measured.own, standard) {
         return Vec::new();
     }
-    let before = |dependant: &Dependant| {
-        let of = |all: &'_ [Dependant]| -> Option<Indicators> {
-            all.iter().find(|one| one.workload == dependant.workload).map(|one| one.indicators.clone())
-        };
-        let baseline = of(standard.dependants)?;
-        let previous = standard.previous.and_then(|previous| of(&previous.dependants));
-        Some((previous.unwrap_or_else(|| baseline.clone()), baseline))
-    };
-    let suffers = measured.dependants.iter().filter_map(|dependant| {
-        let (previous, baseline) = before(dependant)?;
-        let how = suffers(&dependant.indicators, &previous, &baseline)?;
-        Some(format!("{}, which needs it: {how}", dependant.workload))
+    let suffers = measured.dependants.iter().filter_map(|Dependant { workload, indicators }| {
+        let baseline = of(workload, standard.dependants)?;
+        let previous = standard.previous.and_then(|previous| of(workload, &previous.dependants));
+        let how = suffers(indicators, previous.unwrap_or(baseline), baseline)?;
+        Some(format!("{workload}, which needs it: {how}"))
     });
     suffers.collect()
+}
+
+fn of<'a>(workload: &ObjectRef, dependants: &'a [Dependant]) -> Option<&'a Indicators> {
+    dependants.iter().find(|one| one.workload == *workload).map(|one| &one.indicators)
 }
 
 fn suffers(measured: &Indicators, previous: &Indicators, baseline: &Indicators) -> Option<String> {
