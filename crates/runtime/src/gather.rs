@@ -119,8 +119,9 @@ pub(crate) async fn evidence_of(
         others => evidence.all_pods = lasting(others)?,
     }
     if purpose == For::Plan {
-        let needing = evidence.incident.dependants.clone();
-        evidence.dependants = lasting(dependants(shared, needing.iter()).await)?.unwrap_or_default();
+        let needing = evidence.incident.dependants.iter();
+        let needing = needing.map(|workload| async { lasting(dependant(shared, workload).await) });
+        evidence.dependants = try_join_all(needing).await?.into_iter().flatten().collect();
     }
     evidence.events = events(shared, &workload).await?;
     evidence.healthy = revisions(shared, &workload).await?;
@@ -172,20 +173,14 @@ pub(crate) async fn measure(shared: &Shared, plan: &RemediationPlan) -> Result<M
     let mut own = shared.incidents.get(&plan.incident).map(|entry| entry.anomalies).unwrap_or_default();
     own.retain(|_, anomaly| anomaly.workload == plan.workload);
     let anomalies: Vec<AnomalyRecord> = own.into_values().collect();
-    let needing = plan.verification.dependants.iter().map(|one| &one.workload);
+    let needing = plan.verification.dependants.iter().map(|one| dependant(shared, &one.workload));
     let (own, dependants) =
-        try_join(fares(shared, &plan.workload, &anomalies), dependants(shared, needing)).await?;
+        try_join(fares(shared, &plan.workload, &anomalies), try_join_all(needing)).await?;
     Ok(Measurement { own, dependants })
 }
 
-async fn dependants(
-    shared: &Shared,
-    workloads: impl Iterator<Item = &ObjectRef>,
-) -> Result<Vec<Dependant>, Failure> {
-    let fare = workloads.map(|workload| async {
-        Ok(Dependant { workload: workload.clone(), indicators: fares(shared, workload, &[]).await? })
-    });
-    try_join_all(fare).await
+async fn dependant(shared: &Shared, workload: &ObjectRef) -> Result<Dependant, Failure> {
+    Ok(Dependant { workload: workload.clone(), indicators: fares(shared, workload, &[]).await? })
 }
 
 /// The guarded indicators of a workload now, and which of these anomalies of it are not gone.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kubewise_core::action::ActionStatus;
-use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus, RemediationStatus};
+use kubewise_core::anomaly::{AnomalyRecord, RemediationStatus};
 use kubewise_core::failure::{Failure, Rejection};
 use kubewise_core::feedback::{Feedback, Label};
 use kubewise_core::id::{IncidentId, PlanId};
@@ -168,12 +168,7 @@ impl Incidents {
                 self.telemetry.anomaly(anomaly.reason);
             }
             entry.anomalies.insert(anomaly.id.clone(), anomaly.clone());
-            let root = &entry.incident.workload;
-            let leading = entry
-                .anomalies
-                .values()
-                .filter(|one| one.status == AnomalyStatus::Firing && one.workload == *root);
-            let leading: Vec<AnomalyRecord> = leading.cloned().collect();
+            let leading: Vec<AnomalyRecord> = entry.firing().cloned().collect();
             if let Some(leading) = kubewise_detector::leading(&leading)
                 && (entry.incident.reason != leading.reason || entry.incident.severity < leading.severity)
             {
@@ -270,7 +265,9 @@ impl Incidents {
             }
             entry.look_at = None;
             match decision {
-                Decision::Nothing { reason } => drop(entry.tell_once(now, Chapter::Plan, reason)),
+                Decision::Nothing { reason } => {
+                    entry.tell_once(now, Chapter::Plan, reason);
+                }
                 Decision::Wait { until, reason, refused } => {
                     entry.look_at = Some(until);
                     entry.tell_refusals(now, &refused);
@@ -484,18 +481,15 @@ impl Incidents {
         ended.decision = Some(reason.into());
         entry.set_plan(ended, plan_status, now);
         self.telemetry.plan(plan_status);
-        if status == IncidentStatus::Repaired && entry.fires() {
-            // Trouble that joined after the last measurement is looked at anew.
+        // Trouble that joined after the last measurement is looked at anew.
+        let fires_anew = status == IncidentStatus::Repaired && entry.firing().next().is_some();
+        if fires_anew || status == IncidentStatus::Open {
             entry.incident.status = IncidentStatus::Open;
-            entry.look_at = Some(LOOK_AGAIN.after(now));
-            entry.remediate(remediation, Some(reason));
-        } else if status == IncidentStatus::Open {
-            entry.incident.status = status;
             entry.look_at = Some(LOOK_AGAIN.after(now));
             entry.remediate(remediation, Some(reason));
             if entry.quiet {
                 resolve(entry, now, now);
-            } else if entry.incident.attempts >= self.max_attempts {
+            } else if !fires_anew && entry.incident.attempts >= self.max_attempts {
                 let reason = format!(
                     "{} repairs were begun, none came through; last: {reason}",
                     entry.incident.attempts

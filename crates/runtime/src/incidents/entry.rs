@@ -37,10 +37,10 @@ impl Entry {
         (&self.incident, &self.plan, &self.anomalies) == (&other.incident, &other.plan, &other.anomalies)
     }
 
-    /// Whether anything of the incident's own workload fires.
-    pub(super) fn fires(&self) -> bool {
-        let own = |one: &AnomalyRecord| one.workload == self.incident.workload;
-        self.anomalies.values().any(|one| one.status == AnomalyStatus::Firing && own(one))
+    /// What of the incident's own workload fires.
+    pub(super) fn firing(&self) -> impl Iterator<Item = &AnomalyRecord> {
+        let own = |one: &&AnomalyRecord| one.workload == self.incident.workload;
+        self.anomalies.values().filter(own).filter(|one| one.status == AnomalyStatus::Firing)
     }
 
     pub(super) fn due(&self, now: Timestamp) -> bool {
