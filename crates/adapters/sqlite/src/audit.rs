@@ -56,8 +56,8 @@ impl Kind {
     }
 }
 
-/// A record that is somebody's word; the same again is no news.
-pub(crate) fn note(
+/// Adds an entry; the same again under its name is no news.
+pub(crate) fn add(
     transaction: &Transaction<'_>,
     time: i64,
     kind: Kind,
@@ -68,16 +68,9 @@ pub(crate) fn note(
         .prepare_cached("SELECT text FROM audit WHERE kind = ?1 AND name = ?2 ORDER BY number DESC LIMIT 1")?
         .query_row([kind.as_str(), name], |row| row.get(0))
         .optional()?;
-    if newest.as_deref() == Some(text) { Ok(()) } else { add(transaction, time, kind, name, text) }
-}
-
-pub(crate) fn add(
-    transaction: &Transaction<'_>,
-    time: i64,
-    kind: Kind,
-    name: &str,
-    text: &str,
-) -> Result<(), Fault> {
+    if newest.as_deref() == Some(text) {
+        return Ok(());
+    }
     let last: Option<(i64, String)> = transaction
         .prepare_cached("SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1")?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -50,7 +50,7 @@ pub(crate) fn save(transaction: &Transaction<'_>, rows: &[Row]) -> Result<(), Fa
             document,
         ])?;
         if let Some(kind) = audit::Kind::of(index.kind, index.status.as_deref()) {
-            audit::note(transaction, nanoseconds(index.time), kind, &index.id, document)?;
+            audit::add(transaction, nanoseconds(index.time), kind, &index.id, document)?;
         }
     }
     Ok(())
