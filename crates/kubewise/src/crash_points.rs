@@ -14,7 +14,8 @@ use kubewise_core::journal::JournalEntry;
 use kubewise_core::port::Journal;
 
 /// `after:N`: as soon as the process's N-th append is durable. `before:N`: once what it tells of has happened, and
-/// it is not written yet. `panic:N`: as `after:N`, but by a panic of the loop. `stop:N`: as `after:N`, but the process is only stopped, until somebody lets it go on.
+/// it is not written yet. `panic:N`: as `after:N`, but by a panic of the loop. `stop:N`: as `after:N`, but the process is
+/// only stopped, until somebody lets it go on.
 const VARIABLE: &str = "KUBEWISE_CRASH_POINT";
 
 const ARRIVES: Duration = Duration::from_millis(500);

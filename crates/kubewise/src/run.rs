@@ -36,10 +36,12 @@ pub(crate) async fn run(args: ConfigArgs) -> Result<()> {
         });
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %mode, listen = %listener.local_addr()?, "kubewise runs");
-    let broken = serve_until_the_end(&handle, store, &api_options, listener, &mut loops).await?;
+    let mut broken = serve_until_the_end(&handle, store, &api_options, listener, &mut loops).await?;
     let late = handle.shutdown().await;
     if late.is_empty() {
-        while loops.join_next().await.is_some() {}
+        while let Some(ended) = loops.join_next().await {
+            broken = broken.or(ended.err());
+        }
         tracing::info!("ended in order");
     } else {
         tracing::warn!(?late, "ended, though not all phases in time");
@@ -58,7 +60,8 @@ async fn panicked(loops: &mut JoinSet<()>) -> JoinError {
     }
 }
 
-/// Serves until a signal comes or a loop breaks, which is given back; then accepts no more, and gives requests under way a moment to end.
+/// Serves until a signal comes or a loop breaks, which is given back; then accepts no more, and gives requests under way
+/// a moment to end.
 async fn serve_until_the_end(
     handle: &Handle,
     store: Arc<dyn kubewise_core::port::RecordStore>,

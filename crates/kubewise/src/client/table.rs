@@ -120,6 +120,12 @@ pub(crate) fn one(collection: &str, record: &Value) -> String {
         table.add_row([format!("{header}:"), cell.of(record)]);
     }
     let mut text = trimmed(&table);
+    let needing = record["dependants"].as_array().map_or(&[][..], Vec::as_slice);
+    if !needing.is_empty() {
+        let needing: Vec<String> =
+            needing.iter().map(|one| format!("  {}", Cell::Object("").of(one))).collect();
+        text.extend(["\n\nNEEDED BY\n", &needing.join("\n")]);
+    }
     for (title, pointer, line) in [
         ("EVIDENCE", "/evidence", "/text"),
         ("STEPS", "/actions", "/description"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use anyhow::{Context, Result, ensure};
 use kubewise_core::id::SagaId;
@@ -19,25 +20,21 @@ const ENTRIES: [&str; 7] = ["opened", "prepared", "started", "succeeded", "verif
 
 /// Kills it at one point of the journal; the cluster must end as if nothing had been.
 pub(super) fn crash(stage: &Stage<'_>, point: &str) -> Result<()> {
+    dies(stage, point, |ended| ended.signal() == Some(9))
+}
+
+/// A loop of it panics: it ends by itself, to be started again, instead of going on without.
+pub(super) fn panic(stage: &Stage<'_>) -> Result<()> {
+    dies(stage, "panic:3", |ended| ended.code() == Some(1))
+}
+
+fn dies(stage: &Stage<'_>, point: &str, as_it_should: fn(&ExitStatus) -> bool) -> Result<()> {
     let installation = own_installation(stage)?;
     let process = installation.start_with(&[("KUBEWISE_CRASH_POINT", point)])?;
     with_own(stage, &process, |stage| {
         stage.broken("web")?;
         let ended = stage.kubewise.await_end(REPAIR)?;
-        ensure!(ended.signal() == Some(9), "not by a SIGKILL: {ended}");
-        Ok(())
-    })?;
-    resume(stage, &installation)
-}
-
-/// A loop of it panics: it ends by itself, to be started again, instead of going on without.
-pub(super) fn panic(stage: &Stage<'_>) -> Result<()> {
-    let installation = own_installation(stage)?;
-    let process = installation.start_with(&[("KUBEWISE_CRASH_POINT", "panic:3")])?;
-    with_own(stage, &process, |stage| {
-        stage.broken("web")?;
-        let ended = stage.kubewise.await_end(REPAIR)?;
-        ensure!(ended.code() == Some(1), "it does not say that it broke: {ended}");
+        ensure!(as_it_should(&ended), "at {point}: {ended}");
         Ok(())
     })?;
     resume(stage, &installation)
