@@ -18,3 +18,13 @@ fn autonomy_is_a_line_for_each_action_and_class() {
     let nothing = json!({ "enabled": true, "items": [] });
     assert_eq!(autonomy(&nothing), "Nothing was done yet that trust could rest on.");
 }
+
+#[test]
+fn an_incident_tells_who_needs_its_workload() {
+    let workload = |name: &str| json!({ "kind": "Deployment", "namespace": "shop", "name": name });
+    let mut incident = json!({ "id": "i-1", "workload": workload("cart") });
+    assert!(!one("incidents", &incident).contains("NEEDED BY"), "nobody does");
+    incident["dependants"] = json!([workload("checkout"), workload("web")]);
+    let told = one("incidents", &incident);
+    assert!(told.contains("NEEDED BY\n  Deployment/shop/checkout\n  Deployment/shop/web"), "{told}");
+}
