@@ -142,6 +142,8 @@ async fn recover(shared: &Shared, sagas: Vec<SagaId>, epoch: Epoch) -> Vec<Saga>
             continue;
         }
         match Saga::replay(&entries, shared.policy.guards, epoch, shared.clock.now()) {
+            // A stuck one holds its locks until a person comes, who was told when it ended.
+            Ok(saga) if saga.is_finished() && !shared.incidents.awaits(saga.plan()) => {}
             Ok(mut saga) => {
                 shared.incidents.retell(saga.plan(), saga.past());
                 // Whether people were told before the crash is not known: twice is better than never.
@@ -151,7 +153,6 @@ async fn recover(shared: &Shared, sagas: Vec<SagaId>, epoch: Epoch) -> Vec<Saga>
                     }
                 }
                 if saga.is_finished() {
-                    // A stuck one holds its locks until a person comes.
                     tell(shared, &mut saga).await;
                 } else {
                     start(shared, &saga);

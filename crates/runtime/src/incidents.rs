@@ -312,6 +312,12 @@ impl Incidents {
         plans.filter(|plan| plan.status == PlanStatus::Executing).cloned().collect()
     }
 
+    /// Whether the end of a plan is not known yet.
+    pub(crate) fn awaits(&self, plan: &RemediationPlan) -> bool {
+        let known = self.get(&plan.incident).and_then(|entry| entry.plan);
+        known.is_some_and(|known| known.id == plan.id && !known.status.is_final())
+    }
+
     /// A plan whose saga never came to its first journal entry may run yet.
     pub(crate) fn not_begun(&self, plan: &RemediationPlan, now: Timestamp) {
         self.change(&plan.incident, |entry| {

@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use futures::channel::oneshot;
+use futures::executor::block_on;
 use kubewise_core::Period;
 use kubewise_core::incident::IncidentStatus;
-use kubewise_core::journal::{Epoch, JournalBody};
+use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::Mode;
+use kubewise_core::port::Journal as _;
 use kubewise_core::request::{FENCE_ANNOTATION, PatchOperation};
 use kubewise_sim::{Change, CrashPoint, PerformFault};
 use serde_json::json;
@@ -235,4 +237,28 @@ fn a_saga_that_cannot_go_on_rests_ever_longer_and_tells_a_person_once() {
     let notices = scene.world.notices();
     assert_eq!(notices.iter().filter(|notice| notice.reason == "Suspended").count(), 1);
     assert_eq!(scene.changes(), [], "nothing is written");
+}
+
+#[test]
+fn a_stuck_saga_is_told_once_however_often_kubewise_is_started() {
+    let mut scene = Scene::new(Mode::Auto);
+    let first = scene.start_to_crash("first", Some(CrashPoint::BeforeAppend(7)));
+    scene.pass(Period::from_mins(5));
+    scene.release(&cart(), "2-crash");
+    scene.until("its death", |_| first.process.is_dead());
+    let last = scene.store.journal().pop().unwrap();
+    let body = JournalBody::Closed { outcome: Outcome::Stuck, reason: "it could not be undone".into() };
+    let closed = JournalEntry { sequence: last.sequence + 1, body, ..last };
+    block_on(scene.store.append(&closed)).unwrap();
+    for life in ["second", "third", "fourth"] {
+        scene.simulation.kill();
+        scene.pass(Period::from_secs(5));
+        let _run = scene.start(life);
+        scene.pass(Period::from_mins(10));
+        let told = scene.world.notices().iter().filter(|notice| notice.reason == "Stuck").count();
+        let incident = scene.incident();
+        let written =
+            incident.story.iter().filter(|entry| entry.text.contains("could not be undone")).count();
+        assert_eq!((incident.status, told, written), (IncidentStatus::Stuck, 1, 1), "{life}: {incident:#?}");
+    }
 }
