@@ -6,7 +6,6 @@ mod command_line;
 mod demo;
 mod inquiry;
 mod installation;
-mod link;
 mod scenarios;
 mod scoreboard;
 mod secrets;

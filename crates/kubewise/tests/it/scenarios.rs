@@ -13,7 +13,7 @@ mod outage;
 mod outcome;
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::path::Path;
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
@@ -70,6 +70,7 @@ const SCENARIOS: &[Scenario] = &[
     scenario("end", "observe", crash::end),
     scenario("panic", "observe", crash::panic),
     scenario("stopped", "observe", crash::stopped_beyond_its_lease),
+    scenario("late", "observe", crash::late_write),
     scenario("crash-1", "observe", |stage| crash::crash(stage, "after:1")),
     scenario("crash-2", "observe", |stage| crash::crash(stage, "after:2")),
     scenario("crash-3", "observe", |stage| crash::crash(stage, "after:3")),
@@ -155,14 +156,9 @@ fn with_own(
         .with_context(|| format!("its own kubewise said:\n{}", kubewise.tail(namespace, 30)))
 }
 
-/// Host and port of a URL.
-fn address(url: &str) -> Result<SocketAddr> {
-    let (_, rest) = url.split_once("://").with_context(|| format!("{url} is no URL"))?;
-    let host = rest.trim_end_matches('/');
-    host.parse().with_context(|| format!("{host} is not an address with a port"))
-}
-
-/// The cluster's kubeconfig as JSON, to be changed; it stands for the same administrator.
-fn kubeconfig(cluster: &Cluster) -> Result<Value> {
-    Ok(serde_json::from_str(&cluster.kubectl(&["config", "view", "--raw", "--flatten", "-o", "json"])?)?)
+/// A kubeconfig of the cluster as JSON, to be changed; it stands for the same account.
+fn kubeconfig(cluster: &Cluster, file: &Path) -> Result<Value> {
+    let file = file.display().to_string();
+    let view = ["--kubeconfig", &file, "config", "view", "--raw", "--flatten", "-o", "json"];
+    Ok(serde_json::from_str(&cluster.kubectl(&view)?)?)
 }

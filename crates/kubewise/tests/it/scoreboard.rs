@@ -38,7 +38,7 @@ const SIDE_BY_SIDE: usize = 12;
 const TAIL: usize = 40;
 
 /// What its documentation asks for.
-const RIGHTS: &str = include_str!("scoreboard/rights.yaml");
+pub(crate) const RIGHTS: &str = include_str!("scoreboard/rights.yaml");
 
 #[test]
 fn scenarios_end_as_the_scoreboard_claims() -> Result<()> {

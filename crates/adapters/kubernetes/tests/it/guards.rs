@@ -4,14 +4,19 @@ use std::sync::{Arc, Mutex};
 
 use kubewise_core::guard::proof::{Breach, Scenario, prove, safe};
 use kubewise_core::guard::{Guard, Guards, Place};
-use kubewise_core::port::{ClusterActor as _, Leadership as _, Standing};
+use kubewise_core::port::{ClusterActor as _, ClusterReader as _, Leadership as _, Standing};
 use kubewise_core::request::{ClusterRequest, PatchOperation};
 use kubewise_core::{Kind, ObjectRef, Period};
-use kubewise_kubernetes::Options;
+use kubewise_kubernetes::{LeaseOptions, Options};
+use kubewise_testbed::Cluster;
 use serde_json::json;
 
-use crate::fake::{Fake, Reply, impatient};
+use crate::fake::{Fake, Reply, impatient, with_kubeconfig};
 use crate::leases::{Hands, Shelf};
+use crate::real::{apply, cluster, pod};
+
+/// Races for a Lease. In each, both candidates read before either writes unless one is held up.
+const RACES: usize = 20;
 
 const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -28,6 +33,20 @@ const SCENARIOS: &[Scenario] = &[
         guard: Guard::SentOnce,
         fault: "the API server answers a write with 503",
         play: |guards| played(unavailable(guards)),
+    },
+];
+
+/// The same before the real API server, where there is one.
+const REAL: &[Scenario] = &[
+    Scenario {
+        guard: Guard::EvictionUid,
+        fault: "on a real API server, the pod that is meant was made anew under its name",
+        play: |guards| played(real_eviction(guards)),
+    },
+    Scenario {
+        guard: Guard::LeaseCompareAndSwap,
+        fault: "on a real API server, two candidates see the same expired Lease",
+        play: |guards| played(real_lease(guards)),
     },
 ];
 
@@ -58,7 +77,47 @@ async fn lease(guards: Guards) -> Result<(), Breach> {
     ours.hold().await.unwrap();
     shelf.lock().unwrap().interfere = true;
     let standing = ours.hold().await.unwrap();
-    safe(!matches!(standing, Standing::Leader { .. }), || "it leads by a Lease that another has taken".into())
+    safe(!leads(&standing), || "it leads by a Lease that another has taken".into())
+}
+
+fn real() -> &'static Cluster {
+    cluster().expect("only played where there is one")
+}
+
+async fn real_eviction(guards: Guards) -> Result<(), Breach> {
+    let namespace = real().namespace("guard-evict").unwrap();
+    let kubernetes = with_kubeconfig(real().kubeconfig(), Options { guards, ..Options::default() }).await;
+    let web = ObjectRef::namespaced(Kind::Pod, &*namespace, "web");
+    apply(real(), &pod(&namespace, "web"));
+    let meant = kubernetes.get(&web).await.unwrap().unwrap().uid().unwrap();
+    real().kubectl(&["-n", &namespace, "delete", "pod", "web", "--now"]).unwrap();
+    apply(real(), &pod(&namespace, "web"));
+    let evicted = kubernetes.perform(&ClusterRequest::Evict { pod: web, uid: meant }, false).await;
+    safe(evicted.is_err(), || "a pod that nobody meant was evicted".into())
+}
+
+async fn real_lease(guards: Guards) -> Result<(), Breach> {
+    let namespace = real().namespace("guard-lease").unwrap();
+    let lease = LeaseOptions { namespace, ..LeaseOptions::default() };
+    let options = Options { guards, lease, ..Options::default() };
+    let kubernetes = with_kubeconfig(real().kubeconfig(), options).await;
+    let clock = Hands::new();
+    for _ in 0..RACES {
+        let [last, one, other] = [(); 3].map(|()| kubernetes.leadership(Arc::new(clock.clone())));
+        last.hold().await.unwrap();
+        clock.forward(15);
+        assert!(leads(&last.hold().await.unwrap()));
+        one.hold().await.unwrap();
+        other.hold().await.unwrap();
+        clock.forward(15);
+        let (one, other) = tokio::join!(one.hold(), other.hold());
+        safe(!(leads(&one.unwrap()) && leads(&other.unwrap())), || "both lead".into())?;
+    }
+    Ok(())
+}
+
+fn leads(standing: &Standing) -> bool {
+    matches!(standing, Standing::Leader { .. })
 }
 
 async fn unavailable(guards: Guards) -> Result<(), Breach> {
@@ -78,6 +137,8 @@ async fn unavailable(guards: Guards) -> Result<(), Breach> {
 #[test]
 fn every_guard_is_proven() {
     let only = std::env::var("KUBEWISE_DISABLED_GUARD").ok();
-    let proven = prove(&[Place::Cluster], SCENARIOS, only.as_deref(), |line| println!("{line}"));
+    let real = if cluster().is_some() { REAL } else { &[] };
+    let scenarios = [SCENARIOS, real].concat();
+    let proven = prove(&[Place::Cluster], &scenarios, only.as_deref(), |line| println!("{line}"));
     assert_eq!(proven, Ok(()));
 }

@@ -4,7 +4,6 @@ mod acts;
 mod cuts;
 mod fencing;
 mod nodes;
-mod proxy;
 mod settings;
 
 use std::path::Path;
@@ -16,7 +15,7 @@ use serde_json::{Value, json};
 use crate::fake::with_kubeconfig;
 
 /// The cluster that the tests share, or a skip that says why.
-fn cluster() -> Option<&'static Cluster> {
+pub(crate) fn cluster() -> Option<&'static Cluster> {
     shared(Tier::ControlPlane)
 }
 
@@ -35,12 +34,12 @@ async fn kubernetes_with(cluster: &Cluster, change: impl FnOnce(&mut Value), opt
     with_kubeconfig(Path::new(&file), options).await
 }
 
-fn apply(cluster: &Cluster, manifest: &Value) {
+pub(crate) fn apply(cluster: &Cluster, manifest: &Value) {
     cluster.apply(&manifest.to_string()).unwrap();
 }
 
 /// A pod that nothing schedules or runs.
-fn pod(namespace: &str, name: &str) -> Value {
+pub(crate) fn pod(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"namespace": namespace, "name": name, "labels": {"app": name}},

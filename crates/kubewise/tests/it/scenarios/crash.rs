@@ -4,19 +4,24 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use kubewise_core::id::SagaId;
 use kubewise_core::journal::JournalBody;
 use kubewise_core::port::Journal;
 use kubewise_sqlite::Sqlite;
+use kubewise_testbed::{Proxy, Write};
 use serde_json::Value;
 
-use super::{own_installation, with_own};
-use crate::installation::{END, Installation};
-use crate::stage::{REPAIR, Stage, chapters, list, text};
+use super::{kubeconfig, own_installation, with_own};
+use crate::installation::{END, Installation, Process, poll};
+use crate::scoreboard::RIGHTS;
+use crate::stage::{PATIENCE, REPAIR, Stage, chapters, list, text};
 
 /// Of a saga with one step that goes well.
 const ENTRIES: [&str; 7] = ["opened", "prepared", "started", "succeeded", "verified", "verified", "closed"];
+
+/// The status with which a JSON Patch is answered whose tests do not hold.
+const UNPROCESSABLE: u16 = 422;
 
 /// Kills it at one point of the journal; the cluster must end as if nothing had been.
 pub(super) fn crash(stage: &Stage<'_>, point: &str) -> Result<()> {
@@ -54,33 +59,82 @@ pub(super) fn end(stage: &Stage<'_>) -> Result<()> {
     resume(stage, &installation)
 }
 
-/// It is stopped between the entry and its act, for longer than the Lease lasts. Its successor, which was given the same
-/// volume, does the repair; then it goes on, and may not act any more.
+/// It is stopped between the entry and its act, for longer than the Lease lasts. Its successor acts; then it goes on, and
+/// may not act any more.
 pub(super) fn stopped_beyond_its_lease(stage: &Stage<'_>) -> Result<()> {
     let installation = own_installation(stage)?;
     let old = installation.start_with(&[("KUBEWISE_CRASH_POINT", "stop:3")])?;
-    let web = stage.workload("web");
-    with_own(stage, &old, |stage| {
-        stage.broken("web")?;
-        stage.kubewise.await_stop(REPAIR)?;
-        stage.untouched(&web, 2)
-    })?;
-    let successor = own_installation(stage)?;
-    for part in ["kubewise.db", "kubewise.db-wal"] {
-        fs::copy(installation.directory().join(part), successor.directory().join(part))?;
-    }
-    let new = successor.start()?;
-    with_own(stage, &new, |stage| {
-        stage.repaired(&web, "RolloutUndo")?;
-        let before = stage.deployment(&web)?["metadata"].clone();
-        let annotations = &before["annotations"];
-        ensure!(annotations["deployment.kubernetes.io/revision"] == "3", "not one undo: {annotations:#}");
-        ensure!(annotations["kubewise.dev/fence"] == "2", "not the successor's fence: {annotations:#}");
+    stopped_before_its_act(stage, &old)?;
+    succeeded(stage, &installation, || {
         old.signal("CONT")?;
         old.await_log(&["no longer the leader; the saga rests"], REPAIR)?;
         ensure!(old.terminate(END)?.success(), "the old one does not end in order");
-        let after = stage.deployment(&web)?["metadata"].clone();
-        ensure!(after == before, "written after it went on: {after:#}");
+        Ok(())
+    })
+}
+
+/// Its write is held on the way until its successor has acted, and has raised the fence by that: then it arrives, and the
+/// API server refuses it.
+pub(super) fn late_write(stage: &Stage<'_>) -> Result<()> {
+    let proxy = Proxy::to_api_server(stage.cluster)?;
+    // The account whose writes are noted.
+    stage.cluster.apply(RIGHTS)?;
+    let mut config = kubeconfig(stage.cluster, &stage.cluster.user_kubeconfig()?)?;
+    proxy.redirect(&mut config);
+    let installation = own_installation(stage)?;
+    let file = installation.directory().join("kubeconfig");
+    fs::write(&file, config.to_string())?;
+    // A server gives up what its client gave up: so the worst is a client that still waits.
+    let installation =
+        installation.flag("--kubeconfig", &file).variable("KUBEWISE_KUBERNETES__TIMEOUT", "2m");
+
+    let old = installation.start_with(&[("KUBEWISE_CRASH_POINT", "stop:3")])?;
+    stopped_before_its_act(stage, &old)?;
+    let patches = || -> Result<Vec<u16>> {
+        let ours = |write: &Write| write.namespace == stage.namespace && write.resource == "deployments";
+        let writes = stage.cluster.writes()?.into_iter().filter(ours);
+        Ok(writes.map(|write| write.status).collect())
+    };
+    proxy.hold();
+    old.signal("CONT")?;
+    succeeded(stage, &installation, || {
+        ensure!(patches()?.is_empty(), "it came through");
+        proxy.mend();
+        let arrived = poll("the late write to arrive", PATIENCE, || {
+            Ok(Some(patches()?).filter(|statuses| !statuses.is_empty()))
+        })?;
+        ensure!(arrived == [UNPROCESSABLE], "the late write was answered with {arrived:?}");
+        old.await_log(&["no longer the leader; the saga rests"], REPAIR)
+    })
+}
+
+fn stopped_before_its_act(stage: &Stage<'_>, old: &Process) -> Result<()> {
+    with_own(stage, old, |stage| {
+        let web = stage.broken("web")?;
+        stage.kubewise.await_stop(REPAIR)?;
+        stage.untouched(&web, 2)
+    })
+}
+
+/// A successor, which was given the same volume, acts. Then the `old` one does what it does, and changes nothing.
+fn succeeded(stage: &Stage<'_>, former: &Installation, old: impl FnOnce() -> Result<()>) -> Result<()> {
+    let web = stage.workload("web");
+    let successor = own_installation(stage)?;
+    for part in ["kubewise.db", "kubewise.db-wal"] {
+        fs::copy(former.directory().join(part), successor.directory().join(part))?;
+    }
+    let new = successor.start()?;
+    with_own(stage, &new, |stage| {
+        stage.incident_if(&web, "acted upon", |incident| !chapters(incident, "Acted").is_empty())?;
+        stage.rolled_out(&web)?;
+        let metadata = || Ok::<_, Error>(stage.deployment(&web)?["metadata"].clone());
+        let before = metadata()?["generation"].clone();
+        old()?;
+        ensure!(metadata()?["generation"] == before, "written by the old one: {:#}", metadata()?);
+        stage.repaired(&web, "RolloutUndo")?;
+        let annotations = &metadata()?["annotations"];
+        ensure!(annotations["deployment.kubernetes.io/revision"] == "3", "not one undo: {annotations:#}");
+        ensure!(annotations["kubewise.dev/fence"] == "2", "not the successor's fence: {annotations:#}");
         ensure!(stage.kubewise.terminate(END)?.success(), "the new one does not end in order");
         Ok(())
     })

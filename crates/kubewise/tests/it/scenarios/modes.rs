@@ -149,7 +149,7 @@ fn reader(stage: &Stage<'_>) -> Result<Value> {
 /// The cluster's kubeconfig with the token of a service account of the stage's namespace.
 pub(super) fn as_account(stage: &Stage<'_>, account: &str) -> Result<Value> {
     let token = stage.kubectl(&["create", "token", account])?;
-    let mut config = kubeconfig(stage.cluster)?;
+    let mut config = kubeconfig(stage.cluster, stage.cluster.kubeconfig())?;
     let context = text(&config["current-context"]);
     let used = list(&config["contexts"]).iter().find(|one| one["name"] == *context);
     let user = used.map(|one| one["context"]["user"].clone()).context("no current context")?;

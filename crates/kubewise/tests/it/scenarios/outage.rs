@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use kubewise_testbed::Proxy;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::crash::check_journal;
 use super::modes::as_account;
-use super::{address, kubeconfig, own_installation, with_own};
+use super::{kubeconfig, own_installation, with_own};
 use crate::installation::{END, poll};
-use crate::link::Link;
 use crate::stage::{PATIENCE, REPAIR, Stage, chapters, list, text, told};
 
 /// Longer than from an incident to the act, and than the store's own patience.
@@ -24,7 +24,7 @@ const STORELESS: Duration = Duration::from_secs(20);
 const WOULD_BE_PROVEN: Duration = Duration::from_secs(105);
 
 pub(super) fn without_measurements_nothing_counts_as_repaired(stage: &Stage<'_>) -> Result<()> {
-    let prometheus = Link::to(address(stage.cluster.prometheus_url().context("no Prometheus")?)?)?;
+    let prometheus = Proxy::to(stage.cluster.prometheus_url().context("no Prometheus")?)?;
     let installation =
         own_installation(stage)?.flag("--prometheus", format!("http://{}", prometheus.address));
     let process = installation.start()?;
@@ -110,10 +110,9 @@ pub(super) fn a_forbidden_account_is_told_and_tried_again(stage: &Stage<'_>) -> 
 }
 
 pub(super) fn events_during_a_cut_are_neither_lost_nor_doubled(stage: &Stage<'_>) -> Result<()> {
-    let mut config = kubeconfig(stage.cluster)?;
-    let cluster = config.pointer_mut("/clusters/0/cluster/server").context("no cluster")?;
-    let link = Link::to(address(&text(cluster))?)?;
-    *cluster = json!(format!("https://{}", link.address));
+    let mut config = kubeconfig(stage.cluster, stage.cluster.kubeconfig())?;
+    let proxy = Proxy::to_api_server(stage.cluster)?;
+    proxy.redirect(&mut config);
     let file = tempfile::NamedTempFile::new()?;
     fs::write(file.path(), config.to_string())?;
     let installation = own_installation(stage)?.flag("--kubeconfig", file.path());
@@ -133,12 +132,12 @@ pub(super) fn events_during_a_cut_are_neither_lost_nor_doubled(stage: &Stage<'_>
         happen(0..10, 1)?;
         poll("the first Events", PATIENCE, || Ok((seen(stage)?.len() == 10).then_some(())))?;
 
-        link.cut();
+        proxy.cut();
         happen(5..10, 2)?;
         happen(10..30, 1)?;
         // The place where the watch stood is forgotten, so it cannot just go on.
         stage.cluster.compact()?;
-        link.mend();
+        proxy.mend();
         happen(30..35, 1)?;
 
         let seen = poll("the Events during the cut", PATIENCE, || {

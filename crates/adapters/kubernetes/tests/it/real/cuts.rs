@@ -9,10 +9,9 @@ use futures::StreamExt as _;
 use kubewise_core::port::{EventSource as _, WatchItem};
 use kubewise_core::{Kind, ObjectRef, Rejection};
 use kubewise_kubernetes::{Kubernetes, Options};
-use kubewise_testbed::{Options as ClusterOptions, Program, Tier, for_test, wait_for};
-use serde_json::json;
+use kubewise_testbed::{Options as ClusterOptions, Program, Proxy, Tier, for_test, wait_for};
+use serde_json::{Value, json};
 
-use super::proxy::Proxy;
 use super::{apply, cluster, event, kubernetes_with, pod};
 
 /// Longer than the longest back-off, 30 s.
@@ -89,12 +88,8 @@ impl Listener {
 async fn events_made_while_the_watch_was_cut_are_neither_lost_nor_doubled() {
     let Some(cluster) = for_test(ClusterOptions::new(Tier::ControlPlane)) else { return };
     let namespace = cluster.namespace("cut").unwrap();
-    let server =
-        cluster.kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]).unwrap();
-    let proxy = Proxy::to(server.trim_start_matches("https://").to_owned()).await;
-    let through = |kubeconfig: &mut serde_json::Value| {
-        kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://{}", proxy.address));
-    };
+    let proxy = Proxy::to_api_server(&cluster).unwrap();
+    let through = |kubeconfig: &mut Value| proxy.redirect(kubeconfig);
     let options = Options { kinds: vec![Kind::Pod], ..Options::default() };
     let listener = Listener::to(&kubernetes_with(&cluster, through, options).await);
 
@@ -177,7 +172,7 @@ async fn a_kind_that_rbac_forbids_is_told_and_the_others_go_on() {
     cluster.kubectl(&["create", "clusterrolebinding", &namespace, &role, &account]).unwrap();
     let token = cluster.kubectl(&["-n", &namespace, "create", "token", "watcher"]).unwrap();
     let options = Options { kinds: vec![Kind::Pod, Kind::Job], ..Options::default() };
-    let as_watcher = |kubeconfig: &mut serde_json::Value| {
+    let as_watcher = |kubeconfig: &mut Value| {
         kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
     };
     let listener = Listener::to(&kubernetes_with(cluster, as_watcher, options).await);

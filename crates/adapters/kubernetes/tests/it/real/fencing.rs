@@ -7,11 +7,10 @@ use kubewise_core::port::{ClusterActor as _, ClusterReader as _, Leadership as _
 use kubewise_core::request::FENCE_ANNOTATION;
 use kubewise_core::{Kind, ObjectRef};
 use kubewise_kubernetes::{LeaseOptions, Options};
-use kubewise_testbed::Workload;
+use kubewise_testbed::{Proxy, Workload};
 use serde_json::{Value, json};
 
 use super::acts::{add, fence, named, patch, test, uid};
-use super::proxy::Proxy;
 use super::{cluster, kubernetes_with};
 use crate::fake::with_kubeconfig;
 use crate::leases::Hands;
@@ -60,12 +59,8 @@ async fn a_patch_that_the_wire_holds_until_after_the_takeover_changes_nothing() 
     let namespace = cluster.namespace("held").unwrap();
     let lease = LeaseOptions { namespace: namespace.clone(), ..LeaseOptions::default() };
     let options = Options { lease, ..Options::default() };
-    let server =
-        cluster.kubectl(&["config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"]).unwrap();
-    let proxy = Proxy::to(server.trim_start_matches("https://").to_owned()).await;
-    let through = |kubeconfig: &mut Value| {
-        kubeconfig["clusters"][0]["cluster"]["server"] = json!(format!("https://{}", proxy.address));
-    };
+    let proxy = Proxy::to_api_server(cluster).unwrap();
+    let through = |kubeconfig: &mut Value| proxy.redirect(kubeconfig);
     let old = Arc::new(kubernetes_with(cluster, through, options.clone()).await);
     let new = with_kubeconfig(cluster.kubeconfig(), options).await;
     cluster.deploy(&Workload::new(&namespace, "web")).unwrap();
@@ -93,7 +88,7 @@ async fn a_patch_that_the_wire_holds_until_after_the_takeover_changes_nothing() 
     // Held for a while, and nobody took over: it arrives, and is done.
     proxy.hold();
     let sent = scale(1, 2);
-    proxy.until_held().await;
+    proxy.until_held().unwrap();
     assert_eq!(replicas().await, 1, "it is on its way");
     proxy.mend();
     assert_eq!((sent.await.unwrap().as_str(), replicas().await), ("done", 2));
@@ -101,7 +96,7 @@ async fn a_patch_that_the_wire_holds_until_after_the_takeover_changes_nothing() 
     // Held beyond the lease: the successor leads and raises the fence before it arrives.
     proxy.hold();
     let sent = scale(2, 3);
-    proxy.until_held().await;
+    proxy.until_held().unwrap();
     assert_eq!(successor.hold().await.unwrap(), Standing::Follower { holder: sleeper.identity().into() });
     clock.forward(15);
     let second = epoch(successor.hold().await.unwrap());
