@@ -6,6 +6,7 @@
 #![expect(clippy::panic, reason = "a bench that cannot go on should stop there")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use kubewise_core::anomaly::AnomalyRecord;
@@ -83,15 +84,15 @@ impl Case {
     }
 
     /// Sorted into its place, beside the nodes and pods of everybody.
-    fn evidence(&self, nodes: &[Document], all_pods: AllPods) -> Evidence {
-        let documents = [self.documents.as_slice(), nodes].concat();
+    fn evidence(&self, nodes: &Arc<[Document]>, all_pods: AllPods) -> Evidence {
         let mut evidence = Evidence::assemble(
             self.incident.clone(),
             vec![self.anomaly.clone()],
             Some(self.workload.clone()),
-            documents,
+            self.documents.clone(),
             now(),
         );
+        evidence.nodes = nodes.clone();
         evidence.healthy = serde_json::from_value(json!([{
             "workload": self.incident.workload, "template": "good", "seenAt": "2026-03-01T10:00:00Z",
         }]))
@@ -168,7 +169,7 @@ fn pod(name: &str, hash: &str, number: usize, template: &Value, exit: i64, ended
     Document(pod)
 }
 
-fn nodes() -> Vec<Document> {
+fn nodes() -> Arc<[Document]> {
     let node = |number: usize| {
         Document(json!({
             "kind": "Node",
@@ -280,7 +281,7 @@ fn thousand(criterion: &mut Criterion) {
         .collect();
     let all_pods = all_pods();
     group.bench_function(format!("{INCIDENTS} planned, of {ALL_PODS} pods"), |bencher| {
-        // They are planned within seconds of each other, so one list of pods serves all.
+        // They are planned within seconds of each other, so one list of pods and one of nodes serves all.
         let listed = || AllPods::from(all_pods.clone());
         let planned = |listed: AllPods| {
             for case in &cases {

@@ -50,7 +50,8 @@ pub struct Evidence {
     pub policies: Vec<Document>,
     pub claims: Vec<Document>,
     pub services: Vec<Document>,
-    pub nodes: Vec<Document>,
+    /// Of the whole cluster. Incidents that are planned at one time share them, as they share the pods.
+    pub nodes: Arc<[Document]>,
     /// For the room on nodes; `None` if they could not be listed.
     pub all_pods: Option<AllPods>,
     /// Where they are too many for that: what pods take of some nodes ([`crate::policy::nodes_to_look_at`]).
@@ -84,7 +85,7 @@ pub struct LogExcerpt {
     pub text: String,
 }
 
-/// What has to be listed for the evidence on a workload, beside the workload and its namespace. The room on
+/// What has to be listed for the evidence on a workload, beside the workload, its namespace and the nodes. The room on
 /// nodes needs the pods of every namespace too ([`Evidence::all_pods`]), and a cause may be in a NetworkPolicy; these are
 /// not in this list, because a plan can be made without them.
 pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
@@ -93,7 +94,7 @@ pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
             return Vec::new(); // a namespace tells of itself what is left in it
         }
         // A node holds pods of every namespace, and their budgets.
-        return vec![(Kind::Node, None), (Kind::PodDisruptionBudget, None)];
+        return vec![(Kind::PodDisruptionBudget, None)];
     };
     let between = [
         (Kind::Deployment, Kind::ReplicaSet),
@@ -113,8 +114,7 @@ pub fn lists(workload: &ObjectRef) -> Vec<(Kind, Option<Arc<str>>)> {
         Kind::PersistentVolumeClaim,
         Kind::Service,
     ];
-    let namespaced = between.chain(beside).map(|kind| (kind, Some(namespace.clone())));
-    namespaced.chain([(Kind::Node, None)]).collect()
+    between.chain(beside).map(|kind| (kind, Some(namespace.clone()))).collect()
 }
 
 /// The pods among `documents` that belong to the workload, by the uids of their owner chain. A pod that nobody
@@ -155,7 +155,8 @@ fn belongs(document: &Document, root: &Uid, by_uid: &BTreeMap<Uid, &Document>) -
 }
 
 impl Evidence {
-    /// Sorts what was listed into its fields. The records (Events, history, samples) are filled in by the caller.
+    /// Sorts what was listed into its fields. What incidents share (nodes, all pods) and the records (Events, history,
+    /// samples) are filled in by the caller.
     pub fn assemble(
         incident: Incident,
         anomalies: Vec<AnomalyRecord>,
@@ -179,7 +180,7 @@ impl Evidence {
             policies: Vec::new(),
             claims: Vec::new(),
             services: Vec::new(),
-            nodes: Vec::new(),
+            nodes: Arc::default(),
             all_pods: None,
             looked_at: BTreeMap::new(),
             events: Vec::new(),
@@ -207,7 +208,6 @@ impl Evidence {
                 "NetworkPolicy" => evidence.policies.push(document),
                 "PersistentVolumeClaim" => evidence.claims.push(document),
                 "Service" => evidence.services.push(document),
-                "Node" => evidence.nodes.push(document),
                 "Namespace" => evidence.namespace = Some(document),
                 _ => {}
             }
@@ -240,7 +240,8 @@ impl Evidence {
         if *object == self.incident.workload {
             return self.workload.as_ref();
         }
-        let known = [&self.pods, &self.autoscalers, &self.claims, &self.services, &self.nodes];
+        let known: [&[Document]; 5] =
+            [&self.pods, &self.autoscalers, &self.claims, &self.services, &self.nodes];
         known.into_iter().flatten().find(|document| document.object().is_ok_and(|found| found == *object))
     }
 

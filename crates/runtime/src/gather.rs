@@ -18,7 +18,7 @@ use kubewise_core::request::FIELD_MANAGER;
 use kubewise_core::service::ServingService;
 use kubewise_core::{Failure, Kind, ObjectRef, Period, Rejection, Timestamp};
 use kubewise_remediation::action::successor;
-use kubewise_remediation::evidence::{self, AllPods, Evidence, LogExcerpt, Room, taken_by};
+use kubewise_remediation::evidence::{self, Evidence, LogExcerpt, Room, taken_by};
 use kubewise_remediation::policy::{Surroundings, autonomy, nodes_to_look_at};
 use kubewise_remediation::verify;
 use tokio::sync::Mutex;
@@ -33,8 +33,8 @@ const MOST_PAGES: usize = 20;
 /// Of nodes, where the pods are listed node by node: quick, and no more than a few users' worth of load.
 const LISTS_AT_ONCE: usize = 8;
 
-/// While plans are made, one list of every pod of the cluster serves for this long.
-const SAME_PODS: Period = Period::from_secs(5);
+/// While plans are made, one list of every pod and of every node of the cluster serves for this long.
+const SAME_LISTS: Period = Period::from_secs(5);
 
 /// What evidence is gathered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,31 +45,38 @@ pub(crate) enum For {
     Act,
 }
 
-/// The newest list of every pod of the cluster, and when it was asked for.
-#[derive(Debug, Default)]
-pub(crate) struct PodList(Mutex<Option<(Timestamp, AllPods)>>);
+/// The newest list of every object of a kind in the cluster, and when it was asked for.
+#[derive(Debug)]
+pub(crate) struct WholeList<T>(Mutex<Option<(Timestamp, T)>>);
 
-impl PodList {
+impl<T> Default for WholeList<T> {
+    fn default() -> Self {
+        WholeList(Mutex::default())
+    }
+}
+
+impl<T: From<Vec<Document>> + Clone> WholeList<T> {
     /// As of `since` or later; who asks meanwhile waits for the same answer.
     async fn since(
         &self,
         reader: &dyn ClusterReader,
+        kind: &Kind,
         since: Timestamp,
         now: Timestamp,
-    ) -> Result<AllPods, Failure> {
+    ) -> Result<T, Failure> {
         let mut newest = self.0.lock().await;
-        if let Some((_, pods)) = newest.as_ref().filter(|(asked, _)| *asked >= since) {
-            return Ok(pods.clone());
+        if let Some((_, list)) = newest.as_ref().filter(|(asked, _)| *asked >= since) {
+            return Ok(list.clone());
         }
-        let pods = AllPods::from(reader.list(&Kind::Pod, None).await?);
-        *newest = Some((now, pods.clone()));
-        Ok(pods)
+        let list = T::from(reader.list(kind, None).await?);
+        *newest = Some((now, list.clone()));
+        Ok(list)
     }
 
-    /// A list of every pod is large, so it is kept no longer than it serves.
+    /// It is large, so it is kept no longer than it serves.
     pub(crate) fn forget_old(&self, now: Timestamp) {
         if let Ok(mut newest) = self.0.try_lock() {
-            newest.take_if(|(asked, _)| *asked < SAME_PODS.before(now));
+            newest.take_if(|(asked, _)| *asked < SAME_LISTS.before(now));
         }
     }
 }
@@ -105,11 +112,13 @@ pub(crate) async fn evidence_of(
         documents.extend(lasting(policies)?.unwrap_or_default());
     }
     let now = shared.clock.now();
-    let since = if purpose == For::Plan { SAME_PODS.before(now) } else { now };
-    let all_pods = shared.all_pods.since(reader.as_ref(), since, now).await;
+    let since = if purpose == For::Plan { SAME_LISTS.before(now) } else { now };
+    let nodes = shared.nodes.since(reader.as_ref(), &Kind::Node, since, now).await?;
+    let all_pods = shared.all_pods.since(reader.as_ref(), &Kind::Pod, since, now).await;
     // Those of dependants tell nothing about the root; what is planned is for the root alone.
     anomalies.retain(|anomaly| anomaly.workload == workload);
     let mut evidence = Evidence::assemble(incident, anomalies, document, documents, shared.clock.now());
+    evidence.nodes = nodes;
     // Room on a node is judged only if everything that takes room there is known.
     match all_pods {
         Ok(pods) => evidence.all_pods = Some(pods),

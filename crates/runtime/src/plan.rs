@@ -34,6 +34,7 @@ pub(crate) async fn run(shared: Arc<Shared>, phase: Phase) {
     while !phase.stop.is_cancelled() {
         let now = shared.clock.now();
         shared.all_pods.forget_old(now);
+        shared.nodes.forget_old(now);
         for id in shared.incidents.due(now) {
             if planning.len() < shared.options.workers.plan.max(1) && taken.insert(id.clone()) {
                 planning.push(plan(shared.clone(), id));

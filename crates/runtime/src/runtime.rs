@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use kubewise_core::anomaly::AnomalyStatus;
 use kubewise_core::autonomy::AutonomyReport;
+use kubewise_core::document::Document;
 use kubewise_core::failure::{Failure, Rejection};
 use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{HealthReport, QueueStatus, Status};
@@ -23,12 +24,13 @@ use kubewise_core::record::{Record, RecordKind, RecordQuery};
 use kubewise_core::service::ServingService;
 use kubewise_core::{ObjectRef, Period, Timestamp};
 use kubewise_detector::{Detector, Observation};
+use kubewise_remediation::evidence::AllPods;
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy;
 use tokio::sync::mpsc;
 
 use crate::author::Correspondence;
-use crate::gather::PodList;
+use crate::gather::WholeList;
 use crate::guard::Guard;
 use crate::health::Health;
 use crate::incidents::Incidents;
@@ -97,7 +99,8 @@ pub(crate) struct Shared {
     pub(crate) health: Health,
     pub(crate) samples: SampleQueue,
     pub(crate) recent: Recent,
-    pub(crate) all_pods: PodList,
+    pub(crate) all_pods: WholeList<AllPods>,
+    pub(crate) nodes: WholeList<Arc<[Document]>>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) incidents: Incidents,
     pub(crate) correspondence: Correspondence,
@@ -189,7 +192,8 @@ impl Runtime {
             health: Health::new(ports.guards.clone(), &setup.catalogue, now),
             samples: SampleQueue::new(setup.options.queues.samples),
             recent: Recent::default(),
-            all_pods: PodList::default(),
+            all_pods: WholeList::default(),
+            nodes: WholeList::default(),
             leader: Leader::new(ports.leadership.clone(), clock.clone(), telemetry.clone()),
             lessons: teacher,
             outbox,

@@ -143,7 +143,7 @@ fn bound_by_others(evidence: &Evidence, growth: &Growth, nodes: &mut BTreeMap<&s
             return never(format!("the room for {resource} is not known: not all pods could be listed"));
         }
         let mut left: BTreeMap<&str, f64> = BTreeMap::new();
-        for node in &evidence.nodes {
+        for node in evidence.nodes.iter() {
             let allocatable = node.at("/status/allocatable").and_then(|all| amount(all, resource));
             left.extend(node.text("/metadata/name").map(|name| (name, allocatable.unwrap_or(0.0))));
         }

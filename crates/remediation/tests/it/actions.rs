@@ -1,5 +1,7 @@
 //! Each action type: where it makes sense, what it writes, and where policy forbids it.
 
+use std::sync::Arc;
+
 use kubewise_core::document::Document;
 use kubewise_core::plan::{Operation, RemediationPlan};
 use kubewise_core::{Kind, ObjectRef};
@@ -163,7 +165,7 @@ fn only_the_bounds_of_the_workloads_own_autoscaler_are_changed_and_within_bounds
     check(&world, "ChangeAutoscaler", &max("other", 8), "for OwnHierarchy");
     check(&world, "ChangeAutoscaler", &max("cart", 11), "for AtMostTwice");
     check(&world, "ChangeAutoscaler", &min(0), "for NeverToZero");
-    world.evidence.nodes.clear();
+    world.evidence.nodes = Arc::default();
     check(&world, "ChangeAutoscaler", &max("cart", 8), "for LimitBounds"); // no room
     let mut world = crash_loop();
     let mut managed = autoscaler("cart", "cart");

@@ -1,5 +1,7 @@
 //! Playbooks for what stands beside pods that crash: probes, CPU, autoscalers, ordinals, Services, Jobs and nodes.
 
+use std::sync::Arc;
+
 use kubewise_core::anomaly::{Feature, Reason};
 use kubewise_core::document::Document;
 use kubewise_core::event::{EventRecord, EventType};
@@ -170,7 +172,7 @@ fn an_autoscaler_at_its_most_that_measures_more_load_gets_more_room() {
     let step = limited("TooManyReplicas").plan().actions.remove(0);
     assert_eq!(step.action.parameters, json!({ "autoscaler": "cart", "maxReplicas": 8 }));
     check(&limited("ScaleUpLimit"), "hand over by playbook hand-over"); // it only takes its time
-    let crowded = with(limited("TooManyReplicas"), |world| world.evidence.nodes.clear());
+    let crowded = with(limited("TooManyReplicas"), |world| world.evidence.nodes = Arc::default());
     check(&crowded, "hand over by playbook autoscaler-at-ceiling for LimitBounds");
 }
 
@@ -371,7 +373,7 @@ pub(crate) fn node_down(unready: usize) -> World {
     }
     let object = ObjectRef::cluster_scoped(Kind::Node, "n1");
     let mut world = of(out_of_memory(), nodes[0].0.clone(), object, Reason::NodeNotReady);
-    world.evidence.nodes = nodes;
+    world.evidence.nodes = nodes.into();
     change_all_pods(&mut world, |pods| {
         for pod in pods {
             pod.0["spec"]["nodeName"] = json!("n1");
@@ -385,7 +387,7 @@ fn a_node_that_is_not_ready_is_cordoned_and_emptied_only_by_approval() {
     check(&node_down(1), "act CordonNode as Approved");
     let cordoned = with(node_down(1), |world| {
         world.set("/spec/unschedulable", json!(true));
-        world.evidence.nodes[0].0["spec"]["unschedulable"] = json!(true);
+        world.nodes()[0].0["spec"]["unschedulable"] = json!(true);
     });
     let plan = cordoned.plan();
     assert_eq!(line(&cordoned.decide()), "act DrainNode, DrainNode as Proposed");
@@ -399,7 +401,7 @@ fn a_node_that_is_not_ready_is_cordoned_and_emptied_only_by_approval() {
 fn node_back(unsteady: usize) -> World {
     with(node_down(0), |world| {
         world.evidence.anomalies = vec![anomaly(Reason::NodeFlapping, "11:59:00")];
-        for node in world.evidence.nodes.iter_mut().take(unsteady) {
+        for node in world.nodes().iter_mut().take(unsteady) {
             node.0["status"]["conditions"][0]["lastTransitionTime"] = json!(at("11:59:30"));
         }
     })
@@ -413,7 +415,7 @@ fn a_node_that_comes_and_goes_is_cordoned_once_and_that_it_goes_again_is_no_harm
     check(&node_back(2), "hand over by playbook nodes-not-ready");
     // A node that has just joined became ready for the first time.
     let joined = with(node_back(2), |world| {
-        world.evidence.nodes[1].0["metadata"]["creationTimestamp"] = json!(at("11:59:10"));
+        world.nodes()[1].0["metadata"]["creationTimestamp"] = json!(at("11:59:10"));
     });
     check(&joined, "act CordonNode as Approved");
     let cordoned = with(node_back(1), |world| world.set("/spec/unschedulable", json!(true)));

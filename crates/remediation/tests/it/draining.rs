@@ -148,7 +148,7 @@ fn a_pod_is_resized_in_place_within_bounds_and_people_are_told_that_it_does_not_
     assert_eq!(line(&resize(&world, ask("513Mi"))), bounds, "above the cap");
     assert_eq!(line(&resize(&world, ask("64Mi"))), bounds, "its use is not known");
     let mut full = crash_loop();
-    full.evidence.nodes[0].0["status"]["allocatable"]["memory"] = json!("256Mi");
+    full.nodes()[0].0["status"]["allocatable"]["memory"] = json!("256Mi");
     assert_eq!(line(&resize(&full, ask("192Mi"))), bounds, "no room on its node");
     let crashing = json!({ "pod": "cart-bad-1", "container": "app", "memoryLimit": "192Mi" });
     let refused = resize(&world, crashing);

@@ -1,6 +1,8 @@
 //! A small cluster in JSON: Deployment `shop/cart`, whose revision 2 (`bad`) is being rolled out over revision 1
 //! (`good`), and what the planner makes of it.
 
+use std::sync::Arc;
+
 use kubewise_core::action::{ActionStatus, Direction, ExecutedActionRecord};
 use kubewise_core::anomaly::{
     AnomalyRecord, AnomalyStatus, DetectorKind, Reason, RemediationStatus, Severity,
@@ -177,8 +179,6 @@ pub(crate) fn world(reason: Reason, container: &Value) -> World {
         pod("cart-good-1", "good", "n1", &good, &running()),
         pod("cart-good-2", "good", "n2", &good, &running()),
         pod("cart-bad-1", "bad", "n1", &bad, container),
-        node("n1", "1Gi"),
-        node("n2", "1Gi"),
     ];
     let incident = Incident {
         version: SchemaVersion::CURRENT,
@@ -207,6 +207,7 @@ pub(crate) fn world(reason: Reason, container: &Value) -> World {
         documents,
         now(),
     );
+    evidence.nodes = ["n1", "n2"].map(|name| node(name, "1Gi")).into();
     evidence.all_pods = Some(evidence.pods.clone().into());
     World {
         evidence,
@@ -296,6 +297,10 @@ impl World {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         self.evidence.workload.as_mut().unwrap().0.pointer_mut(parent).unwrap()[key.replace("~1", "/")] =
             value;
+    }
+
+    pub(crate) fn nodes(&mut self) -> &mut [Document] {
+        Arc::make_mut(&mut self.evidence.nodes)
     }
 
     /// A pod of the evidence.

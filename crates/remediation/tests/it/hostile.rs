@@ -191,6 +191,7 @@ impl Scene {
             listed.iter().flat_map(|(kind, namespace)| self.world.list(kind, namespace.as_deref())).collect();
         let mut evidence =
             Evidence::assemble(fixture.incident, vec![trouble], self.world.get(&cart()), documents, now);
+        evidence.nodes = self.world.list(&Kind::Node, None).into();
         evidence.all_pods = Some(self.world.list(&Kind::Pod, None).into());
         evidence
     }

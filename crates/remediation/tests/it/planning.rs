@@ -388,22 +388,17 @@ fn a_whole_plan_reads_well() {
 #[test]
 fn evidence_is_sorted_by_owner_and_asks_for_the_logs_that_tell() {
     let world = crash_loop();
-    let Evidence { incident, anomalies, workload, revisions, nodes, .. } = world.evidence.clone();
+    let Evidence { incident, anomalies, workload, revisions, .. } = world.evidence.clone();
     let mut stranger = pod("other-1", "x", "n1", &template("other", "1Gi"), &crashing("Error", 1, 1));
     stranger.0["metadata"]["ownerReferences"][0]["uid"] = json!("uid-other");
     // Of an older object of the same name: another uid.
     let mut old_set = revisions[0].clone();
     old_set.0["metadata"]["uid"] = json!("uid-old-set");
     old_set.0["metadata"]["ownerReferences"][0]["uid"] = json!("uid-before");
-    let documents: Vec<_> = revisions
-        .iter()
-        .chain(&world.evidence.pods)
-        .chain(&nodes)
-        .chain([&stranger, &old_set])
-        .cloned()
-        .collect();
+    let documents: Vec<_> =
+        revisions.iter().chain(&world.evidence.pods).chain([&stranger, &old_set]).cloned().collect();
     let evidence = Evidence::assemble(incident, anomalies, workload, documents, now());
-    assert_eq!((evidence.pods.len(), evidence.revisions.len(), evidence.nodes.len()), (3, 2, 2));
+    assert_eq!((evidence.pods.len(), evidence.revisions.len()), (3, 2));
     let wanted = evidence.wanted_logs();
     assert_eq!(wanted.len(), 1);
     assert_eq!((&*wanted[0].0.name, wanted[0].1.as_str(), wanted[0].2), ("cart-bad-1", "app", true));

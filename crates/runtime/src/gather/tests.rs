@@ -2,6 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 
+use kubewise_remediation::evidence::AllPods;
+
 use super::*;
 
 /// Counts how often every pod is listed.
@@ -39,13 +41,13 @@ fn at(seconds: u64) -> Timestamp {
 
 #[tokio::test]
 async fn plans_share_a_list_of_pods_and_a_last_look_reads_its_own() {
-    let (reader, pods) = (Counting::default(), PodList::default());
+    let (reader, pods) = (Counting::default(), WholeList::<AllPods>::default());
     let listed = || reader.0.load(Ordering::Relaxed);
-    let planned = |now| pods.since(&reader, SAME_PODS.before(at(now)), at(now));
+    let planned = |now| pods.since(&reader, &Kind::Pod, SAME_LISTS.before(at(now)), at(now));
     let all = futures::join!(planned(100), planned(100), planned(105));
     assert!(all.0.is_ok() && all.1.is_ok() && all.2.is_ok());
     assert_eq!(listed(), 1, "whoever comes meanwhile waits for the same");
-    assert!(pods.since(&reader, at(105), at(105)).await.is_ok());
+    assert!(pods.since(&reader, &Kind::Pod, at(105), at(105)).await.is_ok());
     assert_eq!(listed(), 2, "before an act nothing older counts");
     assert!(planned(111).await.is_ok());
     assert_eq!(listed(), 3);

@@ -152,11 +152,11 @@ fn planted(dice: &mut Dice, first: usize) -> (World, Vec<(&'static str, Canary)>
     precedent.detail = marked("precedent", &plant("precedent").0);
     world.evidence.precedents.push(precedent);
     assert_eq!(planted.len(), PLACES);
-    let Evidence { incident, anomalies, workload, revisions, pods, nodes, .. } = world.evidence.clone();
-    documents.extend(revisions.into_iter().chain(pods).chain(nodes));
+    let Evidence { incident, anomalies, workload, revisions, pods, .. } = world.evidence.clone();
+    documents.extend(revisions.into_iter().chain(pods));
     let assembled = Evidence::assemble(incident, anomalies, workload, documents, world.evidence.taken_at);
-    let Evidence { all_pods, events, history, precedents, logs, .. } = world.evidence;
-    world.evidence = Evidence { all_pods, events, history, precedents, logs, ..assembled };
+    let Evidence { nodes, all_pods, events, history, precedents, logs, .. } = world.evidence;
+    world.evidence = Evidence { nodes, all_pods, events, history, precedents, logs, ..assembled };
     (world, planted)
 }
 

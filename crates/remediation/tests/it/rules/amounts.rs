@@ -25,7 +25,7 @@ fn quota(key: &str, hard: &str, used: &str) -> Document {
 }
 
 fn room_for(world: &mut World, memory: &str) {
-    world.evidence.nodes = vec![node("n1", memory), node("n2", memory)];
+    world.evidence.nodes = vec![node("n1", memory), node("n2", memory)].into();
 }
 
 /// Its affinity demands a node of these terms.
@@ -43,7 +43,7 @@ fn devices(world: &mut World, on_each: u32) {
     };
     change_all_pods(world, |pods| pods.iter_mut().for_each(give));
     world.set("/spec/template/spec/containers/0/resources/limits/example.com~1gpu", json!("1"));
-    for node in &mut world.evidence.nodes {
+    for node in world.nodes() {
         node.0["status"]["allocatable"]["example.com/gpu"] = json!(on_each.to_string());
     }
 }
@@ -141,16 +141,20 @@ fn limits_stay_between_use_and_what_there_is() {
                 "not all pods can be listed, and other nodes were looked at",
                 |w| {
                     looked_at(w, 128.0);
-                    w.evidence.nodes = vec![node("n8", "400Mi"), node("n9", "400Mi")];
+                    w.evidence.nodes = vec![node("n8", "400Mi"), node("n9", "400Mi")].into();
                 },
                 true,
             ),
             (
                 "no room for the surge pod",
-                |w| w.evidence.nodes = vec![node("n1", "300Mi"), node("n2", "300Mi")],
+                |w| w.evidence.nodes = vec![node("n1", "300Mi"), node("n2", "300Mi")].into(),
                 true,
             ),
-            ("room for it", |w| w.evidence.nodes = vec![node("n1", "400Mi"), node("n2", "400Mi")], false),
+            (
+                "room for it",
+                |w| w.evidence.nodes = vec![node("n1", "400Mi"), node("n2", "400Mi")].into(),
+                false,
+            ),
             // Two pods of 128 MiB become two of 192 MiB; beside them, what each container more takes of 400 MiB a node.
             ("no room for a sidecar", |w| beside(w, &sidecar("100Mi")), true),
             ("room for a small one", |w| beside(w, &sidecar("8Mi")), false),
@@ -209,11 +213,11 @@ fn limits_stay_between_use_and_what_there_is() {
                         node("n3", "4Gi"),
                         node("n4", "4Gi"),
                         node("n5", "4Gi"),
-                    ];
-                    w.evidence.nodes[2].0["spec"]["unschedulable"] = json!(true);
-                    w.evidence.nodes[3].0["spec"]["taints"] =
-                        json!([{ "key": "gpu", "effect": "NoSchedule" }]);
-                    w.evidence.nodes[4].0["status"]["conditions"][0]["status"] = json!("Unknown");
+                    ]
+                    .into();
+                    w.nodes()[2].0["spec"]["unschedulable"] = json!(true);
+                    w.nodes()[3].0["spec"]["taints"] = json!([{ "key": "gpu", "effect": "NoSchedule" }]);
+                    w.nodes()[4].0["status"]["conditions"][0]["status"] = json!("Unknown");
                 },
                 true,
             ),
@@ -245,7 +249,7 @@ fn limits_stay_between_use_and_what_there_is() {
                 |w| {
                     let name = json!({ "key": "metadata.name", "operator": "In", "values": ["n2"] });
                     demand(w, &json!([{ "matchFields": [name] }]));
-                    w.evidence.nodes[0].0["status"]["allocatable"]["memory"] = json!("1Mi");
+                    w.nodes()[0].0["status"]["allocatable"]["memory"] = json!("1Mi");
                 },
                 false,
             ),
@@ -286,7 +290,7 @@ fn a_daemon_sets_pods_need_room_where_they_are() {
             anomaly.workload = daemon_set.clone();
         }
         room_for(world, memory);
-        world.evidence.nodes[0].0["spec"]["unschedulable"] = json!(true);
+        world.nodes()[0].0["spec"]["unschedulable"] = json!(true);
     }
     check(
         "LimitBounds",
@@ -306,7 +310,7 @@ fn a_daemon_sets_pods_need_room_where_they_are() {
                 "a node that is gone takes its pod with it",
                 |w| {
                     daemon_set(w, "190Mi");
-                    w.evidence.nodes = vec![node("n2", "200Mi")];
+                    w.evidence.nodes = vec![node("n2", "200Mi")].into();
                 },
                 false,
             ),
@@ -319,7 +323,7 @@ fn the_own_nodes_are_looked_at_first_then_those_that_could_take_more_of_the_pods
     let mut world = out_of_memory();
     world.evidence.pods[0].0["spec"]["nodeName"] = json!("z-own");
     world.evidence.nodes = (0..90).map(|number| node(&format!("n{number:02}"), "4Gi")).collect();
-    for cordoned in &mut world.evidence.nodes[..10] {
+    for cordoned in &mut world.nodes()[..10] {
         cordoned.0["spec"]["unschedulable"] = json!(true);
     }
     let names = nodes_to_look_at(&world.evidence);
