@@ -99,9 +99,9 @@ impl Lease {
     async fn replace(&self, lease: &Value) -> Result<(), Failure> {
         let mut lease = lease.clone();
         if !self.guards.stands(Guard::LeaseCompareAndSwap)
-            && let Some(metadata) = lease["metadata"].as_object_mut()
+            && let Some(Document(latest)) = self.read().await?
         {
-            metadata.remove("resourceVersion");
+            lease["metadata"]["resourceVersion"] = latest["metadata"]["resourceVersion"].clone();
         }
         let request = collection(&Kind::Lease, self.object.namespace.as_deref())?.replace(
             &self.object.name,
