@@ -1,62 +1,74 @@
 //! The process dies at every effect, done or not, once and twice, while somebody else may change the object; a
 //! new leader takes the saga up from the journal.
 
+use kubewise_core::ObjectRef;
 use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::id::ActionId;
 use kubewise_core::journal::{Epoch, Outcome};
-use kubewise_core::plan::RemediationPlan;
+use kubewise_core::plan::{Operation, RemediationPlan};
 use kubewise_core::request::{ClusterRequest, FENCE_ANNOTATION};
 use kubewise_remediation::saga::{Effect, Report};
 use serde_json::{Value, json};
 
-use super::world::{Fate, Health, World, autoscaler, cart, create, drain, evict, pod};
+use super::world::{Fate, Health, World, autoscaler, create, drain, evict, pod};
 use super::{harming, harms, helping, helps, partly, plan, raise_maximum, roll_back};
 
+/// A field that no plan here writes.
+const OTHER: &str = "/spec/paused";
+
 /// What somebody else does while nobody leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Meddling {
     Nobody,
-    SameField,
-    OtherField,
-    Recreated,
+    /// A field that the plan writes.
+    SameField(ObjectRef, String),
+    OtherField(ObjectRef),
+    /// Another object of the name, be it that ours was there or not yet.
+    Recreated(ObjectRef),
     /// Objects and fence are left, but another leader came and went.
-    Leader,
+    Leader(ObjectRef),
 }
 
 impl Meddling {
-    const ALL: [Meddling; 5] =
-        [Meddling::Nobody, Meddling::SameField, Meddling::OtherField, Meddling::Recreated, Meddling::Leader];
+    /// Everything that may be done to any object of a plan.
+    fn with(plan: &RemediationPlan) -> Vec<Meddling> {
+        let mut all = vec![Meddling::Nobody];
+        for step in &plan.actions {
+            match &step.operation {
+                Operation::Write { object, changes, .. } => all.extend([
+                    Meddling::SameField(object.clone(), changes[0].path.clone()),
+                    Meddling::OtherField(object.clone()),
+                    Meddling::Recreated(object.clone()),
+                    Meddling::Leader(object.clone()),
+                ]),
+                Operation::Evict { pod: object, .. } | Operation::Create { object, .. } => {
+                    all.push(Meddling::Recreated(object.clone()));
+                }
+                Operation::Notify { .. } => {}
+            }
+        }
+        all
+    }
 }
 
 struct Scenario {
     plan: RemediationPlan,
     health: Health,
-    /// A field that the plan writes, and what a person makes of it.
-    field: &'static str,
 }
 
 fn scenarios() -> Vec<Scenario> {
     vec![
-        Scenario { plan: helping(), health: helps, field: "/spec/replicas" },
-        Scenario { plan: harming(), health: harms, field: "/spec/image" },
+        Scenario { plan: helping(), health: helps },
+        Scenario { plan: harming(), health: harms },
         Scenario {
             plan: plan(vec![raise_maximum(), roll_back(), evict()], partly()),
             health: |world| {
                 if world.objects.contains_key(&pod()) { partly() } else { super::indicators(3, 3) }
             },
-            field: "/spec/image",
         },
-        Scenario {
-            plan: plan(vec![raise_maximum(), roll_back()], partly()),
-            health: harms,
-            field: "/spec/image",
-        },
-        Scenario {
-            plan: plan([vec![roll_back()], drain()].concat(), partly()),
-            health: helps,
-            field: "/spec/image",
-        },
-        Scenario { plan: plan(vec![roll_back(), create()], partly()), health: helps, field: "/spec/image" },
+        Scenario { plan: plan(vec![raise_maximum(), roll_back()], partly()), health: harms },
+        Scenario { plan: plan([vec![roll_back()], drain()].concat(), partly()), health: helps },
+        Scenario { plan: plan(vec![roll_back(), create()], partly()), health: helps },
     ]
 }
 
@@ -141,9 +153,9 @@ fn a_thousand_crash_points_do_nothing_twice_lose_nothing_and_overwrite_nobody() 
                 if !run_until(&mut before, &scenario.plan, Epoch(1), at, done) {
                     break;
                 }
-                for meddling in Meddling::ALL {
+                for meddling in Meddling::with(&scenario.plan) {
                     let mut meddled = before.clone();
-                    meddle(&mut meddled, meddling, scenario.field);
+                    meddle(&mut meddled, &meddling);
                     for second in [None, Some(0), Some(1), Some(2)] {
                         let mut world = meddled.clone();
                         if let Some(second) = second
@@ -155,7 +167,7 @@ fn a_thousand_crash_points_do_nothing_twice_lose_nothing_and_overwrite_nobody() 
                         let case =
                             format!("scenario {number}, {meddling:?} at {at} and {second:?}, done {done}");
                         world.recover(&scenario.plan, Epoch(4));
-                        assert_kept(&world, &meddled, &reference, meddling, scenario.field, &case);
+                        assert_kept(&world, &meddled, &reference, &meddling, &case);
                     }
                 }
             }
@@ -165,14 +177,7 @@ fn a_thousand_crash_points_do_nothing_twice_lose_nothing_and_overwrite_nobody() 
 }
 
 /// What others did stands, and of ours everything was done once.
-fn assert_kept(
-    world: &World,
-    meddled: &World,
-    reference: &World,
-    meddling: Meddling,
-    field: &str,
-    case: &str,
-) {
+fn assert_kept(world: &World, meddled: &World, reference: &World, meddling: &Meddling, case: &str) {
     assert!(world.locked().is_empty(), "{case}: {:?}", world.entries());
     let mut writes = world.writes.clone();
     writes.sort();
@@ -180,16 +185,14 @@ fn assert_kept(
     writes.dedup();
     assert_eq!(writes.len(), count, "{case}: twice: {:?}", world.writes);
     match meddling {
-        Meddling::Nobody | Meddling::Leader => assert_ended_alike(world, reference, case),
-        Meddling::SameField => assert_eq!(world.field(&cart(), field), by_hand(), "{case}"),
-        Meddling::OtherField => {
-            assert_eq!(world.field(&cart(), "/spec/paused"), by_hand(), "{case}");
-            assert_eq!(world.outcome(), reference.outcome(), "{case}");
+        Meddling::Nobody | Meddling::Leader(_) => assert_ended_alike(world, reference, case),
+        Meddling::SameField(object, field) => assert_eq!(world.field(object, field), by_hand(), "{case}"),
+        Meddling::OtherField(object) => {
+            assert_eq!(world.field(object, OTHER), by_hand(), "{case}");
+            assert_ended_alike(world, reference, case);
         }
-        Meddling::Recreated => {
-            assert_eq!(world.objects[&cart()], meddled.objects[&cart()], "{case}: not ours any more");
-            let about_cart = |write: &&String| write.starts_with(field);
-            assert_eq!(world.writes[meddled.writes.len()..].iter().find(about_cart), None, "{case}");
+        Meddling::Recreated(object) => {
+            assert_eq!(world.objects.get(object), meddled.objects.get(object), "{case}: not ours any more");
         }
     }
 }
@@ -198,18 +201,18 @@ fn by_hand() -> Value {
     json!(7)
 }
 
-fn meddle(world: &mut World, meddling: Meddling, field: &str) {
+fn meddle(world: &mut World, meddling: &Meddling) {
     match meddling {
         Meddling::Nobody => {}
         // It fenced the object, and did no more.
-        Meddling::Leader => {
-            if let Some(found) = world.objects.get_mut(&cart()) {
+        Meddling::Leader(object) => {
+            if let Some(found) = world.objects.get_mut(object) {
                 found["metadata"]["annotations"][FENCE_ANNOTATION] = json!("2");
             }
         }
-        Meddling::SameField => world.edit(&cart(), field, by_hand()),
-        Meddling::OtherField => world.edit(&cart(), "/spec/paused", by_hand()),
-        Meddling::Recreated => world.recreate(&cart()),
+        Meddling::SameField(object, field) => world.edit(object, field, by_hand()),
+        Meddling::OtherField(object) => world.edit(object, OTHER, by_hand()),
+        Meddling::Recreated(object) => world.recreate(object),
     }
 }
 

@@ -236,8 +236,10 @@ impl World {
         set(self.objects.get_mut(object).unwrap(), path, Some(value));
     }
 
+    /// Another object takes the name, also if nothing had it.
     pub(crate) fn recreate(&mut self, object: &ObjectRef) {
-        let found = self.objects.get_mut(object).unwrap();
+        let new = || json!({ "kind": object.kind.as_str(), "metadata": {}, "spec": {} });
+        let found = self.objects.entry(object.clone()).or_insert_with(new);
         found["metadata"]["uid"] = json!("another");
         found["metadata"].as_object_mut().unwrap().remove("annotations");
     }
