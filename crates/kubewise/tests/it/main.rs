@@ -6,6 +6,7 @@ mod command_line;
 mod demo;
 mod inquiry;
 mod installation;
+mod resuming;
 mod scenarios;
 mod scoreboard;
 mod secrets;
