@@ -12,7 +12,7 @@ use kubewise_prometheus::Prometheus;
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_replay::{Bystander, Replay};
 use kubewise_runtime::{
-    AuthorOptions, Guard, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore,
+    AuthorOptions, Dependency, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore,
     Handle, Ports, Setup, SystemClock, Telemetry,
 };
 use kubewise_sim::{MemoryStore, World};
@@ -35,7 +35,7 @@ pub(crate) fn production(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let seed = std::process::id().into(); // replicas must not poll in step
     let resilience = settings.runtime.resilience;
-    let guard = |name| Guard::new(name, &resilience, clock.clone(), telemetry.clone(), seed);
+    let dependency = |name| Dependency::new(name, &resilience, clock.clone(), telemetry.clone(), seed);
 
     let playbooks = playbooks::load(settings.playbooks.directory.as_deref())?;
     let prometheus = Arc::new(Prometheus::new(settings.prometheus.clone()).map_err(usage)?);
@@ -43,16 +43,17 @@ pub(crate) fn production(
     let kubernetes = Arc::new(LateCluster::new(settings.kubernetes.clone(), clock.clone()));
     let store = Arc::new(Sqlite::open(&sqlite(&settings)?).map_err(usage)?);
 
-    let (to_prometheus, to_kubernetes, to_store) = (guard("prometheus"), guard("kubernetes"), guard("store"));
+    let (to_prometheus, to_kubernetes, to_store) =
+        (dependency("prometheus"), dependency("kubernetes"), dependency("store"));
     let cluster = Arc::new(GuardedCluster(kubernetes.clone(), to_kubernetes.clone()));
     let journal: Arc<dyn Journal> = Arc::new(GuardedJournal(store.clone(), to_store.clone()));
     #[cfg(debug_assertions)]
     let journal = crate::crash_points::around(journal);
-    let mut guards = vec![to_prometheus.clone(), to_kubernetes.clone(), to_store.clone()];
+    let mut dependencies = vec![to_prometheus.clone(), to_kubernetes.clone(), to_store.clone()];
     let model = LanguageModel::new(&settings.author.model_options()).map_err(usage)?;
     let author = model.map(|model| -> Arc<dyn PlanAuthor> {
-        let to_author = guard("author");
-        guards.push(to_author.clone());
+        let to_author = dependency("author");
+        dependencies.push(to_author.clone());
         Arc::new(GuardedAuthor(Arc::new(model), to_author, settings.author.deadline))
     });
     let ports = Ports {
@@ -66,7 +67,7 @@ pub(crate) fn production(
         author,
         store: Arc::new(GuardedStore(store, to_store.clone())),
         journal,
-        guards,
+        dependencies,
     };
     let setup = Setup {
         catalogue: settings.catalogue.queries(),
@@ -94,8 +95,10 @@ pub(crate) fn simulated(
     let mut settings = loaded.settings;
     settings.policy.mode = Mode::Auto;
     let clock: Arc<dyn Clock> = Arc::new(world.clock());
-    let guard = |name| Guard::new(name, &settings.runtime.resilience, clock.clone(), telemetry.clone(), seed);
-    let (to_prometheus, to_kubernetes, to_store) = (guard("prometheus"), guard("kubernetes"), guard("store"));
+    let dependency =
+        |name| Dependency::new(name, &settings.runtime.resilience, clock.clone(), telemetry.clone(), seed);
+    let (to_prometheus, to_kubernetes, to_store) =
+        (dependency("prometheus"), dependency("kubernetes"), dependency("store"));
     let process = world.process("kubewise", store);
     let cluster = Arc::new(GuardedCluster(process.clone(), to_kubernetes.clone()));
     let ports = Ports {
@@ -109,7 +112,7 @@ pub(crate) fn simulated(
         author: None,
         store: Arc::new(GuardedStore(process.clone(), to_store.clone())),
         journal: Arc::new(GuardedJournal(process, to_store.clone())),
-        guards: vec![to_prometheus, to_kubernetes, to_store],
+        dependencies: vec![to_prometheus, to_kubernetes, to_store],
     };
     let setup = Setup {
         catalogue: settings.catalogue.queries(),
@@ -127,7 +130,7 @@ pub(crate) fn simulated(
 }
 
 /// The ports of a past: the history answers, records are kept in memory, and a bystander stands where the cluster would
-/// be written to. No guards: a file is there or is not.
+/// be written to. No breakers: a file is there or is not.
 pub(crate) fn replayed(
     loaded: Loaded,
     clock: Arc<dyn Clock>,
@@ -148,7 +151,7 @@ pub(crate) fn replayed(
         author: None,
         store: store.clone(),
         journal: store,
-        guards: Vec::new(),
+        dependencies: Vec::new(),
     };
     let setup = Setup {
         catalogue: settings.catalogue.queries(),

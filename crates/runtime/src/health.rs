@@ -10,7 +10,7 @@ use kubewise_core::port::WatchItem;
 use kubewise_core::{Kind, Period, Timestamp};
 use kubewise_detector::Stats;
 
-use crate::guard::Guard;
+use crate::dependency::Dependency;
 
 /// A detector that was not heard of for this long is not at work.
 const DETECTOR_SILENT: Period = Period::from_secs(30);
@@ -20,7 +20,7 @@ const AUTHOR: &str = "author";
 
 #[derive(Debug)]
 pub(crate) struct Health {
-    dependencies: Vec<Guard>,
+    dependencies: Vec<Dependency>,
     started_at: Timestamp,
     state: Mutex<State>,
 }
@@ -38,7 +38,7 @@ struct State {
 }
 
 impl Health {
-    pub(crate) fn new(dependencies: Vec<Guard>, catalogue: &[MetricQuery], now: Timestamp) -> Self {
+    pub(crate) fn new(dependencies: Vec<Dependency>, catalogue: &[MetricQuery], now: Timestamp) -> Self {
         let queries = catalogue
             .iter()
             .map(|query| QueryStatus {

@@ -9,11 +9,11 @@ mod breaker;
 mod capture;
 mod clock;
 mod collect;
+mod dependency;
 mod detect;
 mod execute;
 mod feedback;
 mod gather;
-mod guard;
 mod health;
 mod incidents;
 mod inquiry;
@@ -30,8 +30,8 @@ mod telemetry;
 
 pub use breaker::{Breaker, BreakerOptions};
 pub use clock::SystemClock;
-pub use guard::{
-    Guard, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, RetryOptions,
+pub use dependency::{
+    Dependency, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore, RetryOptions,
 };
 pub use options::{
     AuthorOptions, BatchOptions, CollectOptions, Options, QueueOptions, ResilienceOptions, ShutdownOptions,

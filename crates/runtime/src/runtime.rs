@@ -30,8 +30,8 @@ use kubewise_remediation::policy;
 use tokio::sync::mpsc;
 
 use crate::author::Correspondence;
+use crate::dependency::Dependency;
 use crate::gather::WholeList;
-use crate::guard::Guard;
 use crate::health::Health;
 use crate::incidents::Incidents;
 use crate::leader::Leader;
@@ -62,8 +62,8 @@ pub struct Ports {
     pub leadership: Arc<dyn Leadership>,
     /// A language model, if there is one.
     pub author: Option<Arc<dyn PlanAuthor>>,
-    /// The guards around the ports above, for health.
-    pub guards: Vec<Guard>,
+    /// What the ports above depend on, for health.
+    pub dependencies: Vec<Dependency>,
 }
 
 /// What the loops are set to do.
@@ -189,7 +189,7 @@ impl Runtime {
         let correspondence =
             Correspondence::restored(&ports, setup.author, &outbox, telemetry.clone(), now).await?;
         let shared = Shared {
-            health: Health::new(ports.guards.clone(), &setup.catalogue, now),
+            health: Health::new(ports.dependencies.clone(), &setup.catalogue, now),
             samples: SampleQueue::new(setup.options.queues.samples),
             recent: Recent::default(),
             all_pods: WholeList::default(),

@@ -16,7 +16,7 @@ use kubewise_llm::{LanguageModel, Options, Provider};
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy;
 use kubewise_runtime::{
-    AuthorOptions, Guard, GuardedAuthor, Handle, Ports, ResilienceOptions, Runtime, Setup, Telemetry,
+    AuthorOptions, Dependency, GuardedAuthor, Handle, Ports, ResilienceOptions, Runtime, Setup, Telemetry,
 };
 use kubewise_sim::{Change, MemoryStore, Simulation, Workload, World};
 use kubewise_testbed::{ModelEnding, ModelReply, ModelRequest, ModelServer, ModelText};
@@ -59,7 +59,8 @@ impl Stage {
         let store = MemoryStore::default();
         let clock: Arc<dyn Clock> = Arc::new(world.clock());
         let telemetry = Telemetry::new();
-        let guard = Guard::new("author", &ResilienceOptions::default(), clock.clone(), telemetry.clone(), 1);
+        let dependency =
+            Dependency::new("author", &ResilienceOptions::default(), clock.clone(), telemetry.clone(), 1);
         let options = Options {
             provider: Provider::OpenAiCompatible,
             model: Some("some-model".into()),
@@ -80,8 +81,8 @@ impl Stage {
             journal: process.clone(),
             notifier: process.clone(),
             leadership: process,
-            author: Some(Arc::new(GuardedAuthor(Arc::new(model), guard.clone(), DEADLINE))),
-            guards: vec![guard],
+            author: Some(Arc::new(GuardedAuthor(Arc::new(model), dependency.clone(), DEADLINE))),
+            dependencies: vec![dependency],
         };
         let setup = Setup {
             options: kubewise_runtime::Options::default(),

@@ -16,7 +16,7 @@ use kubewise_core::{Kind, ObjectRef, Period};
 use kubewise_remediation::playbook::Playbooks;
 use kubewise_remediation::policy;
 use kubewise_runtime::{
-    AuthorOptions, Guard, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore,
+    AuthorOptions, Dependency, GuardedAuthor, GuardedCluster, GuardedJournal, GuardedMetrics, GuardedStore,
     Handle, Options, Ports, Runtime, Setup, Telemetry,
 };
 use kubewise_sim::{Change, CrashPoint, MemoryStore, Process, Simulation, Workload, World, Write, WriteKind};
@@ -136,7 +136,7 @@ impl Scene {
         let clock: Arc<dyn Clock> = Arc::new(self.world.clock());
         let telemetry = Telemetry::new();
         let options = self.options.clone();
-        let guard = |name| Guard::new(name, &options.resilience, clock.clone(), telemetry.clone(), 1);
+        let guard = |name| Dependency::new(name, &options.resilience, clock.clone(), telemetry.clone(), 1);
         let (to_prometheus, to_kubernetes, to_store) =
             (guard("prometheus"), guard("kubernetes"), guard("store"));
         let to_author = guard("author");
@@ -158,7 +158,7 @@ impl Scene {
             author: self.author.clone().map(|author| -> Arc<dyn PlanAuthor> {
                 Arc::new(GuardedAuthor(author, to_author.clone(), self.asking.deadline))
             }),
-            guards: vec![to_prometheus, to_kubernetes, to_store, to_author],
+            dependencies: vec![to_prometheus, to_kubernetes, to_store, to_author],
         };
         let setup = Setup {
             options,

@@ -54,7 +54,7 @@ impl RetryOptions {
 
 /// Breaker, retry and health of one outside system. Cheap to clone; clones share the state.
 #[derive(Clone)]
-pub struct Guard {
+pub struct Dependency {
     inner: Arc<Inner>,
 }
 
@@ -63,10 +63,10 @@ struct Inner {
     retry: RetryOptions,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
-    state: Mutex<GuardState>,
+    state: Mutex<State>,
 }
 
-struct GuardState {
+struct State {
     breaker: Breaker,
     random: fastrand::Rng,
     status: HealthStatus,
@@ -75,13 +75,13 @@ struct GuardState {
     last_success: Option<Timestamp>,
 }
 
-impl fmt::Debug for Guard {
+impl fmt::Debug for Dependency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("name", &self.inner.name).finish_non_exhaustive()
+        f.debug_struct("Dependency").field("name", &self.inner.name).finish_non_exhaustive()
     }
 }
 
-impl Guard {
+impl Dependency {
     /// `seed` decides the jitter of the waits.
     pub fn new(
         name: &'static str,
@@ -90,7 +90,7 @@ impl Guard {
         telemetry: Telemetry,
         seed: u64,
     ) -> Self {
-        let state = Mutex::new(GuardState {
+        let state = Mutex::new(State {
             breaker: Breaker::new(options.breaker),
             random: fastrand::Rng::with_seed(seed),
             status: HealthStatus::Unknown,
@@ -98,7 +98,7 @@ impl Guard {
             since: clock.now(),
             last_success: None,
         });
-        Guard { inner: Arc::new(Inner { name, retry: options.retry, clock, telemetry, state }) }
+        Dependency { inner: Arc::new(Inner { name, retry: options.retry, clock, telemetry, state }) }
     }
 
     pub fn name(&self) -> &'static str {
@@ -122,6 +122,15 @@ impl Guard {
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        // A refusal is an answer: the other side works.
+        self.judged(call, Failure::is_transient).await
+    }
+
+    /// The same, where `down` says which failure speaks against the other side.
+    async fn judged<T, F>(&self, call: F, down: impl Fn(&Failure) -> bool) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let admitted = self.lock().breaker.admit(self.inner.clock.now());
         let permit = admitted.map_err(|until| Failure::Unavailable {
             message: format!(
@@ -130,12 +139,12 @@ impl Guard {
                 self.lock().message
             ),
         })?;
-        let mut trial = Trial { guard: self, permit: Some(permit) };
+        let mut trial = Trial { dependency: self, permit: Some(permit) };
         let started = self.inner.clock.now();
         let result = call.await;
         trial.permit = None;
         let now = self.inner.clock.now();
-        self.account(permit, result.as_ref().err(), now);
+        self.account(permit, result.as_ref().err(), result.as_ref().is_err_and(down), now);
         self.inner.telemetry.dependency_call(
             self.inner.name,
             result.as_ref().err(),
@@ -179,9 +188,8 @@ impl Guard {
         }
     }
 
-    fn account(&self, permit: Permit, failure: Option<&Failure>, now: Timestamp) {
+    fn account(&self, permit: Permit, failure: Option<&Failure>, down: bool, now: Timestamp) {
         let mut state = self.lock();
-        let down = failure.is_some_and(Failure::is_transient); // a refusal is an answer: the other side works
         if down {
             state.breaker.failed(permit, now);
         } else {
@@ -208,28 +216,28 @@ impl Guard {
         self.inner.telemetry.breaker(self.inner.name, breaker);
     }
 
-    fn lock(&self) -> MutexGuard<'_, GuardState> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Gives a half-open trial's place back if the call is dropped before it ends.
 struct Trial<'a> {
-    guard: &'a Guard,
+    dependency: &'a Dependency,
     permit: Option<Permit>,
 }
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
         if let Some(permit) = self.permit {
-            self.guard.lock().breaker.abandoned(permit);
+            self.dependency.lock().breaker.abandoned(permit);
         }
     }
 }
 
 /// A metric source with retry and breaker.
 #[derive(Debug)]
-pub struct GuardedMetrics<P: ?Sized>(pub Arc<P>, pub Guard);
+pub struct GuardedMetrics<P: ?Sized>(pub Arc<P>, pub Dependency);
 
 #[async_trait]
 impl<P: MetricSource + ?Sized> MetricSource for GuardedMetrics<P> {
@@ -240,7 +248,7 @@ impl<P: MetricSource + ?Sized> MetricSource for GuardedMetrics<P> {
 
 /// Reader and actor with one breaker: they speak to one API server. Reads are retried, writes never.
 #[derive(Debug)]
-pub struct GuardedCluster<P: ?Sized>(pub Arc<P>, pub Guard);
+pub struct GuardedCluster<P: ?Sized>(pub Arc<P>, pub Dependency);
 
 #[async_trait]
 impl<P: ClusterReader + ?Sized> ClusterReader for GuardedCluster<P> {
@@ -268,13 +276,17 @@ impl<P: ClusterReader + ?Sized> ClusterReader for GuardedCluster<P> {
 #[async_trait]
 impl<P: ClusterActor + ?Sized> ClusterActor for GuardedCluster<P> {
     async fn perform(&self, request: &ClusterRequest, dry_run: bool) -> Result<Performed, Failure> {
-        self.1.once(self.0.perform(request, dry_run)).await
+        // 429 is also what a disruption budget answers.
+        let evicts = matches!(request, ClusterRequest::Evict { .. });
+        let held = |failure: &Failure| evicts && matches!(failure, Failure::RateLimited { .. });
+        let down = |failure: &Failure| failure.is_transient() && !held(failure);
+        self.1.judged(self.0.perform(request, dry_run), down).await
     }
 }
 
 /// A record store with retry (saving by id may be repeated) and breaker.
 #[derive(Debug)]
-pub struct GuardedStore<P: ?Sized>(pub Arc<P>, pub Guard);
+pub struct GuardedStore<P: ?Sized>(pub Arc<P>, pub Dependency);
 
 #[async_trait]
 impl<P: RecordStore + ?Sized> RecordStore for GuardedStore<P> {
@@ -297,7 +309,7 @@ impl<P: RecordStore + ?Sized> RecordStore for GuardedStore<P> {
 
 /// A journal with breaker; the saga itself repeats an append whose outcome is unknown.
 #[derive(Debug)]
-pub struct GuardedJournal<P: ?Sized>(pub Arc<P>, pub Guard);
+pub struct GuardedJournal<P: ?Sized>(pub Arc<P>, pub Dependency);
 
 #[async_trait]
 impl<P: Journal + ?Sized> Journal for GuardedJournal<P> {
@@ -317,22 +329,22 @@ impl<P: Journal + ?Sized> Journal for GuardedJournal<P> {
 /// An author with breaker. A question is sent again only if the provider asks to wait, which says that it surely was not
 /// taken, and only if that wait ends within the given period, after which nobody waits for the answer any more.
 #[derive(Debug)]
-pub struct GuardedAuthor<P: ?Sized>(pub Arc<P>, pub Guard, pub Period);
+pub struct GuardedAuthor<P: ?Sized>(pub Arc<P>, pub Dependency, pub Period);
 
 #[async_trait]
 impl<P: PlanAuthor + ?Sized> PlanAuthor for GuardedAuthor<P> {
     async fn answer(&self, prompt: &Prompt) -> Result<Answer, Failure> {
-        let GuardedAuthor(author, guard, patience) = self;
-        let clock = &guard.inner.clock;
+        let GuardedAuthor(author, dependency, patience) = self;
+        let clock = &dependency.inner.clock;
         let until = patience.after(clock.now());
         let mut attempt = 1;
         loop {
-            let answered = guard.once(author.answer(prompt)).await;
+            let answered = dependency.once(author.answer(prompt)).await;
             let Err(Failure::RateLimited { retry_after: Some(wait), .. }) = &answered else {
                 return answered;
             };
             let again = Period::from(*wait).after(clock.now());
-            if again >= until || attempt >= guard.inner.retry.attempts {
+            if again >= until || attempt >= dependency.inner.retry.attempts {
                 return answered;
             }
             attempt += 1;
@@ -344,3 +356,6 @@ impl<P: PlanAuthor + ?Sized> PlanAuthor for GuardedAuthor<P> {
         self.0.name()
     }
 }
+
+#[cfg(test)]
+mod tests;
