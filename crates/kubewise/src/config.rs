@@ -9,6 +9,8 @@ mod schema;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use kubewise_core::Period;
@@ -26,6 +28,7 @@ use tree::{Node, Tree, merge};
 pub(crate) const DEFAULT: &str = include_str!("../../../config/kubewise.toml");
 /// What `DEFAULT` is called in messages.
 const DEFAULT_NAME: &str = "config/kubewise.toml (built in)";
+const DOTENV: &str = ".env";
 /// Read if no file is named and one of these exists.
 const USUAL_FILES: &[&str] = &["/etc/kubewise/kubewise.toml", "/etc/kubewise/kubewise.yaml"];
 /// Short names beside `KUBEWISE_SECTION__KEY`. Every other `KUBEWISE_…` is ignored: a Service named kubewise makes
@@ -141,9 +144,9 @@ pub(crate) struct PlaybookOptions {
 pub(crate) struct Sources {
     /// The file named by `--config` or `KUBEWISE_CONFIG`.
     pub(crate) file: Option<PathBuf>,
-    /// The text of `.env`.
-    pub(crate) dotenv: Option<String>,
-    pub(crate) environment: BTreeMap<String, String>,
+    /// The text of `.env`, if it is there, or why it cannot be read.
+    pub(crate) dotenv: Option<Result<String, String>>,
+    pub(crate) environment: BTreeMap<String, OsString>,
     /// Flag, key path and text of each flag that was given.
     pub(crate) flags: Vec<(&'static str, &'static [&'static str], String)>,
 }
@@ -154,11 +157,17 @@ impl Sources {
         file: Option<PathBuf>,
         flags: Vec<(&'static str, &'static [&'static str], String)>,
     ) -> Self {
-        let environment: BTreeMap<String, String> = std::env::vars().collect();
+        // A name that is not UTF-8 is none of ours.
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+        let environment: BTreeMap<String, OsString> = std::env::vars_os().filter_map(text).collect();
         let named = environment.get("KUBEWISE_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
         let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|path| path.exists());
         let file = file.or(named).or_else(usual);
-        Sources { file, dotenv: std::fs::read_to_string(".env").ok(), environment, flags }
+        let dotenv = match std::fs::read_to_string(DOTENV) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            read => Some(read.map_err(|error| error.to_string())),
+        };
+        Sources { file, dotenv, environment, flags }
     }
 }
 
@@ -247,24 +256,48 @@ fn variables(sources: &Sources, schema: &Schema) -> Vec<Result<Node, Vec<Fault>>
             layers.push(Ok(Node::nested(&path, value, &Origin::Variable(name.into()))));
         }
     };
-    let dotenv = sources.dotenv.as_deref().unwrap_or_default();
     let mut wrong = Vec::new();
+    let dotenv = match &sources.dotenv {
+        Some(Ok(text)) => text.as_str(),
+        Some(Err(error)) => {
+            wrong.push(in_dotenv(1, format!("cannot be read: {error}")));
+            ""
+        }
+        None => "",
+    };
     for line in dotenvy::from_read_iter(dotenv.as_bytes()) {
         match line {
             Ok((name, text)) => add(&name, &text),
-            Err(error) => {
-                let origin = Origin::File { file: ".env".into(), line: 1, column: 1 };
-                wrong.push(Fault { origin, key: String::new(), message: error.to_string() });
-            }
+            Err(error) => wrong.push(not_a_variable(dotenv, &error)),
         }
     }
-    for (name, text) in &sources.environment {
-        add(name, text);
+    for (name, value) in &sources.environment {
+        match value.to_str() {
+            Some(text) => add(name, text),
+            None if name.starts_with("KUBEWISE_") => {
+                let origin = Origin::Variable(name.as_str().into());
+                wrong.push(Fault { origin, key: String::new(), message: "is not UTF-8".into() });
+            }
+            None => {}
+        }
     }
     if !wrong.is_empty() {
         layers.push(Err(wrong));
     }
     layers
+}
+
+/// Where a line of `.env` is wrong. Not what stands there: it may be a secret.
+fn not_a_variable(dotenv: &str, error: &dotenvy::Error) -> Fault {
+    let wrong = if let dotenvy::Error::LineParse(text, _) = error { text.lines().next() } else { None };
+    let line =
+        wrong.and_then(|wrong| dotenv.lines().position(|line| line.trim_end().ends_with(wrong.trim())));
+    let message = "is not NAME=VALUE; a value with spaces, quotes or # stands in single quotes";
+    in_dotenv(line.map_or(1, |before| before + 1), message.into())
+}
+
+fn in_dotenv(line: usize, message: String) -> Fault {
+    Fault { origin: Origin::File { file: DOTENV.into(), line, column: 1 }, key: String::new(), message }
 }
 
 fn remember(node: &Node, path: &str, origins: &mut BTreeMap<String, Origin>) {

@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt as _;
 
 use super::*;
 
@@ -115,7 +116,7 @@ fn broken_syntax_names_the_line() {
 fn later_layers_win_and_lists_and_numbers_read_from_text() {
     let (mut sources, _path) =
         sources(".toml", "[policy]\nmode = \"propose\"\n[api]\nlisten = \"127.0.0.1:1\"\n");
-    sources.dotenv = Some("KUBEWISE_POLICY__MAX_ATTEMPTS=7\nKUBEWISE_MODE=observe\n".into());
+    sources.dotenv = Some(Ok("KUBEWISE_POLICY__MAX_ATTEMPTS=7\nKUBEWISE_MODE=observe\n".into()));
     sources.environment.insert("KUBEWISE_MODE".into(), "auto".into());
     sources.environment.insert("KUBEWISE_POLICY__PROTECTED_NAMESPACES".into(), "a, b".into());
     sources.flags.push(("--listen", &["api", "listen"], "127.0.0.1:2".into()));
@@ -124,6 +125,25 @@ fn later_layers_win_and_lists_and_numbers_read_from_text() {
     assert_eq!(settings.policy.max_attempts, 7);
     assert_eq!(settings.policy.protected_namespaces, ["a", "b"]);
     assert_eq!(settings.api.listen.port(), 2);
+}
+
+#[test]
+fn what_cannot_be_read_of_the_environment_is_told_without_its_text() {
+    let dotenv = |text: Result<&str, &str>| {
+        let dotenv = Some(text.map(Into::into).map_err(Into::into));
+        load(&Sources { dotenv, ..Sources::default() }).unwrap_err().to_string()
+    };
+    let told = dotenv(Ok("KUBEWISE_MODE=auto\n\nKUBEWISE_TOKEN=a secret phrase\n"));
+    assert!(told.contains(".env:3:1: ") && told.contains("is not NAME=VALUE"), "{told}");
+    assert!(!told.contains("phrase"), "{told}");
+    let told = dotenv(Err("stream did not contain valid UTF-8"));
+    assert!(told.contains(".env:1:1: ") && told.contains("cannot be read: stream"), "{told}");
+
+    let bytes = || OsString::from_vec(vec![b'a', 0xff]);
+    let environment = BTreeMap::from([("KUBEWISE_TOKEN".into(), bytes()), ("OTHER".into(), bytes())]);
+    let told = load(&Sources { environment, ..Sources::default() }).unwrap_err().to_string();
+    assert_eq!(told.matches("UTF-8").count(), 1, "{told}");
+    assert!(told.contains("environment variable KUBEWISE_TOKEN: is not UTF-8"), "{told}");
 }
 
 #[test]
