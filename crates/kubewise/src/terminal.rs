@@ -1,8 +1,10 @@
 //! Standard output. A reader that went away, as of `| head`, ends the program as it ends any other: quietly, with the
-//! exit code that a shell has for SIGPIPE.
+//! exit code that a shell has for SIGPIPE. An answer that cannot be written for another reason is a failure.
 
 use std::fmt;
 use std::io::{self, Write as _};
+
+use crate::exit::Exit;
 
 const SIGPIPE: i32 = 128 + 13;
 
@@ -15,7 +17,12 @@ pub(crate) use say;
 pub(crate) fn print(text: fmt::Arguments<'_>) {
     let mut out = io::stdout().lock();
     let written = out.write_fmt(text).and_then(|()| out.flush());
-    if written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-        std::process::exit(SIGPIPE);
+    match written {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(SIGPIPE),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "Error: standard output: {error}"); // there is no third place
+            std::process::exit(Exit::Failed as i32);
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Risk {
     }
 }
 
-/// The label of a pod template that its controller adds; never part of what is written.
+/// Where a workload that rolls out has its pod template.
 pub(crate) const TEMPLATE: &str = "/spec/template";
 
 /// One action type of the registry.

@@ -338,10 +338,9 @@ impl Incidents {
         let mut entries = self.lock();
         let refused = |reason, message| Err(Failure::Rejected { reason, message });
         let entry = entries.values_mut().find(|entry| entry.plan.as_ref().is_some_and(|plan| plan.id == *id));
-        let Some(entry) = entry else {
-            return refused(Rejection::NotFound, format!("there is no plan {id}"));
-        };
-        let Some(plan) = entry.plan.as_mut() else { return refused(Rejection::NotFound, String::new()) };
+        let unknown = || refused(Rejection::NotFound, format!("there is no plan {id}"));
+        let Some(entry) = entry else { return unknown() };
+        let Some(plan) = entry.plan.as_mut() else { return unknown() };
         if plan.status != PlanStatus::Proposed {
             let message = format!("plan {id} is {}, only a Proposed plan can be decided", plan.status);
             return refused(Rejection::Conflict, message);

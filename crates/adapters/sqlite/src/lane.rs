@@ -51,6 +51,10 @@ impl From<Fault> for Failure {
     }
 }
 
+fn late() -> String {
+    format!("the store did not answer within {} s", WORK.as_secs())
+}
+
 impl Lane {
     pub(crate) fn new(connections: Vec<Connection>, lock: Arc<File>) -> Arc<Self> {
         let turns = Arc::new(Semaphore::new(connections.len()));
@@ -67,9 +71,9 @@ impl Lane {
         match timeout(WORK, task).await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => Err(Failure::unavailable(&panic)),
-            Err(elapsed) => {
+            Err(_) => {
                 interrupt.interrupt();
-                Err(Failure::unavailable(&elapsed))
+                Err(Failure::Unavailable { message: late() })
             }
         }
     }
@@ -93,7 +97,7 @@ impl Lane {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => Err(Failure::unknown(&panic)),
             // The work goes on and keeps the lane until it ends, so nothing overtakes it.
-            Err(elapsed) => Err(Failure::unknown(&elapsed)),
+            Err(_) => Err(Failure::Unknown { message: late() }),
         }
     }
 

@@ -350,14 +350,36 @@ fn time(record: &Value, pointer: &str) -> Option<Timestamp> {
     record.pointer(pointer)?.as_str()?.parse().ok()
 }
 
-/// kubectl's ages: 42s, 12m, 3h, 5d.
+/// kubectl's ages: `42s`, `5m30s`, `12m`, `3h5m`, `12h`, `3d4h`, `12d`, `2y3d`.
 fn age(period: Period) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    const YEAR: u64 = 365 * DAY;
     let seconds = period.as_duration().as_secs();
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..7_200 => format!("{}m", seconds / 60),
-        7_200..172_800 => format!("{}h", seconds / 3_600),
-        _ => format!("{}d", seconds / 86_400),
+    let of = |unit: u64, sign: &str| format!("{}{sign}", seconds / unit);
+    let rest = |unit: u64, part: u64, sign: &str| match seconds % unit / part {
+        0 => String::new(),
+        parts => format!("{parts}{sign}"),
+    };
+    if seconds < 2 * MINUTE {
+        of(1, "s")
+    } else if seconds < 10 * MINUTE {
+        of(MINUTE, "m") + &rest(MINUTE, 1, "s")
+    } else if seconds < 3 * HOUR {
+        of(MINUTE, "m")
+    } else if seconds < 8 * HOUR {
+        of(HOUR, "h") + &rest(HOUR, MINUTE, "m")
+    } else if seconds < 2 * DAY {
+        of(HOUR, "h")
+    } else if seconds < 8 * DAY {
+        of(DAY, "d") + &rest(DAY, HOUR, "h")
+    } else if seconds < 2 * YEAR {
+        of(DAY, "d")
+    } else if seconds < 8 * YEAR {
+        of(YEAR, "y") + &rest(YEAR, DAY, "d")
+    } else {
+        of(YEAR, "y")
     }
 }
 

@@ -201,3 +201,11 @@ fn a_reader_that_goes_away_ends_it_quietly() -> Result<()> {
     ensure!(complaint.is_empty() && output.status.code() == Some(141), "{}: {complaint}", output.status);
     Ok(())
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() -> Result<()> {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let output = kubewise().args(["config", "print"]).stdout(full).output()?;
+    check_refused(&output, 1, &["standard output: ", "No space left"]);
+    Ok(())
+}

@@ -237,11 +237,12 @@ fn judge(played: &[Played<'_>]) -> Result<()> {
     let count = |is: fn(&Verdict) -> bool| played.iter().filter(|one| is(&one.verdict)).count();
     writeln!(
         out,
-        "\n{} scenarios: {} right, {} missed, {} unsafe",
+        "\n{} scenarios: {} right, {} missed, {} unsafe, {} not played",
         played.len(),
         count(|verdict| matches!(verdict, Verdict::Right(_))),
         count(|verdict| matches!(verdict, Verdict::Missed(_))),
         count(|verdict| matches!(verdict, Verdict::Unsafe(_))),
+        count(|verdict| matches!(verdict, Verdict::Unplayed(_))),
     )?;
     #[expect(clippy::print_stdout, reason = "the scoreboard is for people")]
     {

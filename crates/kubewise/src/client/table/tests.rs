@@ -28,3 +28,24 @@ fn an_incident_tells_who_needs_its_workload() {
     let told = one("incidents", &incident);
     assert!(told.contains("NEEDED BY\n  Deployment/shop/checkout\n  Deployment/shop/web"), "{told}");
 }
+
+#[test]
+fn ages_are_written_as_kubectl_writes_them() {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    for (seconds, told) in [
+        (119, "119s"),
+        (2 * MINUTE, "2m"),
+        (5 * MINUTE + 30, "5m30s"),
+        (12 * MINUTE + 30, "12m"),
+        (3 * HOUR + 5 * MINUTE, "3h5m"),
+        (12 * HOUR, "12h"),
+        (3 * DAY + 4 * HOUR, "3d4h"),
+        (12 * DAY, "12d"),
+        (733 * DAY, "2y3d"),
+        (9 * 365 * DAY, "9y"),
+    ] {
+        assert_eq!(age(Period::from_secs(seconds)), told);
+    }
+}
