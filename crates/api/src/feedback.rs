@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::routing::post;
 use kubewise_core::feedback::{Feedback, LONGEST_SUPPRESSION, Label, Said};
 use kubewise_core::id::{FeedbackId, IncidentId};
+use kubewise_core::incident::Incident;
 use kubewise_core::{Period, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -35,6 +36,18 @@ struct Word {
     until: Option<Timestamp>,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    /// What was seen to, for the record.
+    #[schemars(length(min = 1, max = 2000), regex(pattern = r"\S"))]
+    reason: String,
+    /// Who says so, for the record.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 100), regex(pattern = r"\S"))]
+    by: Option<String>,
+}
+
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct End {
@@ -59,6 +72,20 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             body: Some(Body { schema: schema_of::<Word>, required: true }),
             answers: answer(),
             problems: &[404, 413, 415, 422, 500, 503],
+        },
+        Endpoint {
+            verb: Verb::Post,
+            path: "/api/v1/incidents/{id}/release".into(),
+            guard: Guard::Write,
+            handler: post(release),
+            id: "releaseIncident".into(),
+            summary:
+                "Gives back what a stuck repair holds, since a person saw to it; 409 if it is not stuck."
+                    .into(),
+            parameters: vec![Parameter::id("The incident's id.")],
+            body: Some(Body { schema: schema_of::<Release>, required: true }),
+            answers: vec![Answer::json::<Incident>(200)],
+            problems: &[404, 409, 413, 415, 422, 500, 503],
         },
         Endpoint {
             verb: Verb::Post,
@@ -113,6 +140,18 @@ fn check_suppression(word: &Word, now: Timestamp) -> Result<(), Problem> {
         return Err(Problem::body(format!("`until` is {until}; at most 90 days ahead can be suppressed")));
     }
     Ok(())
+}
+
+async fn release(
+    State(api): State<Api>,
+    id: IdPath,
+    body: Result<Json<Release>, JsonRejection>,
+) -> Result<Json<Incident>, Problem> {
+    let Path(id) = id?;
+    let Json(release) = body?;
+    let by = name(release.by)?;
+    let reason = said("reason", &release.reason, LONGEST_REASON)?;
+    Ok(Json(api.control.release(&IncidentId::from(id.as_str()), &by, reason).await?))
 }
 
 async fn end(

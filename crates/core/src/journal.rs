@@ -82,7 +82,8 @@ pub enum JournalBody {
         step: usize,
         failure: Failure,
     },
-    /// Gives the locks back, unless the outcome is `Stuck`.
+    /// Gives the locks back, unless the outcome is `Stuck`; that one is closed once more, as handed over, when a person
+    /// says so.
     Closed {
         outcome: Outcome,
         reason: String,

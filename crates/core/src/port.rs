@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::feedback::{Feedback, Said};
 use crate::health::{HealthReport, Status};
 use crate::id::{FeedbackId, IncidentId, PlanId, SagaId};
+use crate::incident::Incident;
 use crate::journal::{Epoch, JournalEntry};
 use crate::metric::{MetricAnswer, MetricQuery};
 use crate::object::{Kind, ObjectRef, Uid};
@@ -189,6 +190,10 @@ pub trait Control: Send + Sync {
     /// Keeps what a person says of an incident, and learns from it. An incident that is no trouble is closed, unless
     /// its repair runs. `Rejected(NotFound)`; durable when it returns.
     async fn say(&self, incident: &IncidentId, said: Said) -> Result<Feedback, Failure>;
+
+    /// Gives back what a stuck repair holds, since a person saw to it; the incident stays that person's. Durable when it
+    /// returns. `Rejected(NotFound)`, or `Rejected(Conflict)` if it is not stuck.
+    async fn release(&self, incident: &IncidentId, by: &str, reason: &str) -> Result<Incident, Failure>;
 
     /// Ends a suppression now. `Rejected(NotFound)`, or `Rejected(Conflict)` if it is none or is over.
     async fn end_suppression(&self, feedback: &FeedbackId, by: &str) -> Result<Feedback, Failure>;

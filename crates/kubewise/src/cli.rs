@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Approve(ApproveArgs),
     /// Refuse a proposed plan
     Reject(RejectArgs),
+    /// Give back what a stuck repair holds, once you have seen to it
+    Release(ReleaseArgs),
     /// Say whether an incident was trouble, so that KubeWise learns; or that its like is expected for a while
     Feedback(FeedbackArgs),
     /// List what is expected for a while and held back, or end it with `suppressions end ID`
@@ -328,6 +330,19 @@ pub(crate) struct RejectArgs {
     pub(crate) plan: String,
     /// Why; kept in the story
     #[arg(long, default_value = "no reason given")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArgs {
+    /// The incident's id
+    pub(crate) incident: String,
+    /// What was seen to; kept in the story and the audit log
+    #[arg(long)]
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) by: ByArgs,

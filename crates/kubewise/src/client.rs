@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{
     ApproveArgs, ClientArgs, ExplainArgs, FeedbackArgs, FeedbackLabel, Format, ListArgs, PauseArgs, PlanArgs,
-    PlansArgs, PlansCommand, RecordArgs, RecordCommand, RejectArgs, ResumeArgs, SuppressionArgs,
+    PlansArgs, PlansCommand, RecordArgs, RecordCommand, RejectArgs, ReleaseArgs, ResumeArgs, SuppressionArgs,
     SuppressionCommand,
 };
 use crate::exit::{Ended, Exit};
@@ -113,6 +113,13 @@ pub(crate) async fn reject(args: &RejectArgs) -> Result<()> {
     let body = json!({ "reason": args.reason, "by": args.by.name() });
     let plan = Api::new(&args.client)?.post(&path, &body).await?;
     print(args.client.output, &plan, |_| format!("plan {} rejected", args.plan))
+}
+
+pub(crate) async fn release(args: &ReleaseArgs) -> Result<()> {
+    let path = format!("/api/v1/incidents/{}/release", args.incident);
+    let body = json!({ "reason": args.reason, "by": args.by.name() });
+    let incident = Api::new(&args.client)?.post(&path, &body).await?;
+    print(args.client.output, &incident, |_| format!("incident {} released", args.incident))
 }
 
 pub(crate) async fn feedback(args: &FeedbackArgs) -> Result<()> {

@@ -70,6 +70,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Actions(args) => executor()?.block_on(client::records("actions", &args))?,
         Command::Events(args) => executor()?.block_on(client::records("events", &args))?,
         Command::Approve(args) => executor()?.block_on(client::approve(&args))?,
+        Command::Release(args) => executor()?.block_on(client::release(&args))?,
         Command::Feedback(args) => executor()?.block_on(client::feedback(&args))?,
         Command::Suppressions(args) => executor()?.block_on(client::suppressions(&args))?,
         Command::Reject(args) => executor()?.block_on(client::reject(&args))?,

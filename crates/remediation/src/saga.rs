@@ -397,7 +397,10 @@ impl Saga {
 
     /// Keeps the locks, tells people, and waits for one. Told first: a crash in between tells twice, never not.
     fn call_for_help(&mut self, reason: String) {
-        let message = format!("{} needs a person: {reason}", self.plan.workload);
+        let RemediationPlan { workload, incident, .. } = &self.plan;
+        let message = format!(
+            "{workload} needs a person: {reason}. Nothing is done to it until `kubewise release {incident} --reason WHY`"
+        );
         self.ask(Effect::Notify { message }, Doing::CallingForHelp(reason));
     }
 

@@ -396,6 +396,26 @@ impl Incidents {
         known
     }
 
+    /// A person has seen to what was stuck. It need not be among these any more.
+    pub(crate) fn released(&self, mut incident: Incident, words: &str, now: Timestamp) -> Incident {
+        let mut entries = self.lock();
+        let Some(entry) = entries.get_mut(&incident.id) else {
+            incident.tell(now, Chapter::Said, words);
+            incident.status = IncidentStatus::HandedOver;
+            self.outbox.put(Record::Incident(incident.clone()));
+            return incident;
+        };
+        entry.incident.tell(now, Chapter::Said, words);
+        entry.end(now, IncidentStatus::HandedOver, RemediationStatus::HandedOver, words);
+        self.save(entry);
+        let (incident, gone) = (entry.incident.clone(), entry.quiet);
+        if gone {
+            entries.remove(&incident.id);
+        }
+        self.reached(&entries, incident.status);
+        incident
+    }
+
     /// A saga of this plan begins, or goes on after a restart.
     pub(crate) fn saga_runs(&self, plan: &RemediationPlan, now: Timestamp) {
         self.change(&plan.incident, |entry| {

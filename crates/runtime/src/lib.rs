@@ -24,6 +24,7 @@ mod pause;
 mod plan;
 mod queue;
 mod recent;
+mod release;
 mod runtime;
 mod shutdown;
 mod telemetry;

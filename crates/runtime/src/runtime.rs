@@ -13,6 +13,7 @@ use kubewise_core::failure::{Failure, Rejection};
 use kubewise_core::feedback::{Feedback, Said};
 use kubewise_core::health::{HealthReport, QueueStatus, Status};
 use kubewise_core::id::{FeedbackId, IncidentId, PlanId, SagaId};
+use kubewise_core::incident::Incident;
 use kubewise_core::metric::MetricQuery;
 use kubewise_core::pause::Pause;
 use kubewise_core::plan::RemediationPlan;
@@ -42,7 +43,7 @@ use crate::queue::SampleQueue;
 use crate::recent::Recent;
 use crate::shutdown::Phases;
 use crate::telemetry::Telemetry;
-use crate::{author, collect, detect, execute, feedback, gather, plan};
+use crate::{author, collect, detect, execute, feedback, gather, plan, release};
 
 /// Between removals of what is older than the retention.
 const PURGE_EVERY: Period = Period::from_mins(60);
@@ -299,6 +300,10 @@ impl Control for Handle {
 
     async fn say(&self, incident: &IncidentId, said: Said) -> Result<Feedback, Failure> {
         feedback::say(&self.shared, incident, said).await
+    }
+
+    async fn release(&self, incident: &IncidentId, by: &str, reason: &str) -> Result<Incident, Failure> {
+        release::release(&self.shared, incident, by, reason).await
     }
 
     async fn end_suppression(&self, feedback: &FeedbackId, by: &str) -> Result<Feedback, Failure> {

@@ -53,8 +53,8 @@ async fn every_documented_operation_is_routed_and_every_promised_one_documented(
         promised.insert(format!("get /api/v1/{collection}/{{id}}"));
     }
     promised.extend(["approve", "reject"].map(|verb| format!("post /api/v1/plans/{{id}}/{verb}")));
-    promised
-        .extend(["incidents/{id}/feedback", "feedback/{id}/end"].map(|path| format!("post /api/v1/{path}")));
+    let words = ["incidents/{id}/feedback", "incidents/{id}/release", "feedback/{id}/end"];
+    promised.extend(words.map(|path| format!("post /api/v1/{path}")));
     promised.extend(
         ["plans/{id}/prompt", "incidents/{id}/explanation", "incidents/{id}/plan", "spending"]
             .map(|path| format!("get /api/v1/{path}")),

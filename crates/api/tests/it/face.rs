@@ -15,6 +15,7 @@ use kubewise_core::health::{
     ComponentHealth, HealthReport, HealthStatus, LeadershipStatus, QueryStatus, Status,
 };
 use kubewise_core::id::{FeedbackId, IncidentId, PlanId};
+use kubewise_core::incident::{Incident, IncidentStatus};
 use kubewise_core::pause::Pause;
 use kubewise_core::plan::{Mode, PlanStatus, RemediationPlan};
 use kubewise_core::port::{Control, Inquiry, Introspection, RecordStore};
@@ -196,6 +197,21 @@ impl Control for World {
             "until": said.until,
         });
         Ok(serde_json::from_value(feedback).unwrap())
+    }
+
+    async fn release(&self, id: &IncidentId, by: &str, reason: &str) -> Result<Incident, Failure> {
+        let Some(Record::Incident(mut incident)) = self.get(RecordKind::Incident, id.as_str()).await? else {
+            return Err(Failure::Rejected {
+                reason: Rejection::NotFound,
+                message: "no such incident".into(),
+            });
+        };
+        if incident.status != IncidentStatus::Stuck {
+            let message = "it is not stuck".into();
+            return Err(Failure::Rejected { reason: Rejection::Conflict, message });
+        }
+        incident.summary = format!("released by {by}: {reason}");
+        Ok(incident)
     }
 
     async fn end_suppression(&self, id: &FeedbackId, by: &str) -> Result<Feedback, Failure> {

@@ -45,3 +45,22 @@ async fn a_suppression_has_a_reason_an_owner_and_an_end() {
     }
     face.post("/api/v1/feedback/f-none/end", &json!({})).await.problem(404);
 }
+
+#[tokio::test]
+async fn what_is_stuck_is_released_with_who_and_why() {
+    let cart = ObjectRef::namespaced(Kind::Deployment, "shop", "cart");
+    let face = World::with([incident("i-1", 0, &cart, "Open"), incident("i-2", 0, &cart, "Stuck")]);
+    let face = face.local(Some(TOKEN));
+    let word = json!({ "by": "ada", "reason": " put back " });
+    let released = face.post("/api/v1/incidents/i-2/release", &word).await.json();
+    assert_eq!(released["summary"], "released by ada: put back");
+    for (id, word, status, hint) in [
+        ("i-2", json!({}), 422, "missing field `reason`"),
+        ("i-2", json!({ "reason": " " }), 422, "reason"),
+        ("i-1", json!({ "reason": "x" }), 409, "not stuck"),
+        ("i-none", json!({ "reason": "x" }), 404, "no such incident"),
+    ] {
+        let detail = face.post(&format!("/api/v1/incidents/{id}/release"), &word).await.problem(status);
+        assert!(detail.contains(hint), "{word}: {detail}");
+    }
+}

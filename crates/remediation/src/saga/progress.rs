@@ -242,8 +242,13 @@ impl Progress {
             JournalBody::Undone { step } | JournalBody::UndoFailed { step, .. } => {
                 self.rest == Rest::UndoStarted(*step)
             }
-            JournalBody::Closed { .. } => self.rest != Rest::Closed,
+            JournalBody::Closed { outcome, .. } => self.rest != Rest::Closed || self.is_released_by(*outcome),
         }
+    }
+
+    /// What is stuck is a person's, and ends when that person says so.
+    fn is_released_by(&self, outcome: Outcome) -> bool {
+        outcome == Outcome::HandedOver && matches!(self.outcome, Some((Outcome::Stuck, _)))
     }
 
     fn deed(&self, plan: &RemediationPlan, step: usize) -> String {

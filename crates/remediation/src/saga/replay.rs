@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 use kubewise_core::guard::{Guard, Guards};
+use kubewise_core::id::IncidentId;
 use kubewise_core::incident::{Chapter, StoryEntry};
-use kubewise_core::journal::{Epoch, JournalBody, JournalEntry};
+use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::Operation;
 
 use super::progress::{Progress, Rest};
@@ -69,6 +70,22 @@ impl Saga {
             None => saga.resume(entries.last().is_some_and(|last| last.epoch < epoch), now),
         }
         Ok(saga)
+    }
+
+    /// The entry that gives back what a saga holds that is stuck, if these are the entries of such a one for this incident.
+    pub fn release(
+        entries: &[JournalEntry],
+        incident: &IncidentId,
+        epoch: Epoch,
+        reason: &str,
+        now: Timestamp,
+    ) -> Option<JournalEntry> {
+        let (first, last) = (entries.first()?, entries.last()?);
+        let is_its = matches!(&first.body, JournalBody::Opened { plan, .. } if plan.incident == *incident);
+        let is_stuck = matches!(last.body, JournalBody::Closed { outcome: Outcome::Stuck, .. });
+        let body = JournalBody::Closed { outcome: Outcome::HandedOver, reason: reason.into() };
+        let (saga, sequence) = (first.saga.clone(), last.sequence + 1);
+        (is_its && is_stuck).then_some(JournalEntry { saga, sequence, epoch, time: now, body })
     }
 
     fn remember(&mut self, reports: Vec<Report>, time: Timestamp) {

@@ -293,6 +293,16 @@ fn an_undo_that_fails_holds_the_locks_and_calls_a_person() {
     assert_eq!(world.locked(), [cart()]);
     assert_eq!(world.notices.len(), 1);
     assert!(Saga::replay(&world.journal, Guards::default(), Epoch(2), world.now).unwrap().is_finished());
+
+    // Until a person has seen to it.
+    let (incident, now) = (harming().incident, world.now);
+    let release = |entries: &[JournalEntry]| Saga::release(entries, &incident, Epoch(2), "by ada", now);
+    assert_eq!(Saga::release(&world.journal, &"another".into(), Epoch(2), "by ada", now), None);
+    assert_eq!(release(&world.journal[..3]), None, "it is not stuck yet");
+    world.journal.push(release(&world.journal).unwrap());
+    assert!(world.locked().is_empty());
+    assert_eq!(release(&world.journal), None, "once");
+    assert!(Saga::replay(&world.journal, Guards::default(), Epoch(3), now).unwrap().is_finished());
 }
 
 #[test]

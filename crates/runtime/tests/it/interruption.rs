@@ -7,10 +7,12 @@ use std::rc::Rc;
 use futures::channel::oneshot;
 use futures::executor::block_on;
 use kubewise_core::Period;
-use kubewise_core::incident::IncidentStatus;
+use kubewise_core::failure::Rejection;
+use kubewise_core::id::IncidentId;
+use kubewise_core::incident::{Chapter, IncidentStatus};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::Mode;
-use kubewise_core::port::Journal as _;
+use kubewise_core::port::{Control as _, Journal as _};
 use kubewise_core::request::{FENCE_ANNOTATION, PatchOperation};
 use kubewise_sim::{Change, CrashPoint, PerformFault};
 use serde_json::json;
@@ -239,8 +241,8 @@ fn a_saga_that_cannot_go_on_rests_ever_longer_and_tells_a_person_once() {
     assert_eq!(scene.changes(), [], "nothing is written");
 }
 
-#[test]
-fn a_stuck_saga_is_told_once_however_often_kubewise_is_started() {
+/// KubeWise died in the middle of a repair whose journal says by now that it is stuck.
+fn stuck() -> Scene {
     let mut scene = Scene::new(Mode::Auto);
     let first = scene.start_to_crash("first", Some(CrashPoint::BeforeAppend(7)));
     scene.pass(Period::from_mins(5));
@@ -250,6 +252,12 @@ fn a_stuck_saga_is_told_once_however_often_kubewise_is_started() {
     let body = JournalBody::Closed { outcome: Outcome::Stuck, reason: "it could not be undone".into() };
     let closed = JournalEntry { sequence: last.sequence + 1, body, ..last };
     block_on(scene.store.append(&closed)).unwrap();
+    scene
+}
+
+#[test]
+fn a_stuck_saga_is_told_once_however_often_kubewise_is_started() {
+    let mut scene = stuck();
     for life in ["second", "third", "fourth"] {
         scene.simulation.kill();
         scene.pass(Period::from_secs(5));
@@ -261,4 +269,38 @@ fn a_stuck_saga_is_told_once_however_often_kubewise_is_started() {
             incident.story.iter().filter(|entry| entry.text.contains("could not be undone")).count();
         assert_eq!((incident.status, told, written), (IncidentStatus::Stuck, 1, 1), "{life}: {incident:#?}");
     }
+}
+
+#[test]
+fn what_is_stuck_is_repaired_again_once_a_person_has_seen_to_it() {
+    let mut scene = stuck();
+    scene.simulation.kill();
+    scene.pass(Period::from_secs(5));
+    let run = scene.start("second");
+    scene.pass(Period::from_mins(30));
+    let stuck = scene.incident();
+    let release = |scene: &mut Scene, id: IncidentId| {
+        let (handle, limit) = (run.handle.clone(), Period::from_secs(1).after(scene.world.now()));
+        let release = async move { handle.release(&id, "ada", "the field is put back").await };
+        scene.simulation.complete(limit, release).unwrap()
+    };
+    let repaired = |scene: &Scene| {
+        scene.incidents().iter().filter(|incident| incident.status == IncidentStatus::Repaired).count()
+    };
+    scene.release(&cart(), "3-crash");
+    scene.pass(Period::from_mins(15));
+    assert_eq!(repaired(&scene), 0, "its locks are held");
+    let open = scene.incidents().into_iter().find(|incident| incident.id != stuck.id).unwrap();
+    assert!(release(&mut scene, open.id).unwrap_err().is(Rejection::Conflict), "it is not stuck");
+    assert!(release(&mut scene, "i-none".into()).unwrap_err().is(Rejection::NotFound));
+
+    let released = release(&mut scene, stuck.id.clone()).unwrap();
+    assert_eq!(released.status, IncidentStatus::HandedOver);
+    let told = released.story.last().unwrap();
+    assert_eq!((told.chapter, &*told.text), (Chapter::Said, "released by ada: the field is put back"));
+    assert!(release(&mut scene, stuck.id).unwrap_err().is(Rejection::Conflict), "once");
+    scene.release(&cart(), "4");
+    scene.pass(Period::from_mins(15));
+    scene.release(&cart(), "5-crash");
+    scene.until("a repair", |scene| repaired(scene) == 1);
 }

@@ -44,6 +44,7 @@ pub(super) fn a_rejected_plan_does_nothing(stage: &Stage<'_>) -> Result<()> {
     let told = chapters(&incident, "Refused").iter().any(|text| text.contains("we know of it"));
     ensure!(told, "{incident:#}");
     stage.kubewise.refused(&["approve", &id], 6)?;
+    stage.kubewise.refused(&["release", &text(&incident["id"]), "--reason", "nothing is stuck"], 6)?;
     thread::sleep(WATCHED);
     ensure!(stage.records("actions", &web)?.is_empty(), "something was done");
     stage.untouched(&web, 2)
