@@ -11,7 +11,6 @@ use crate::revision::{Revisions, is_ready};
 
 /// From an act to the revision that its controller makes of it.
 const REVISION_FOLLOWS_WITHIN: Period = Period::from_mins(2);
-const CHANGES_TEMPLATE: [&str; 3] = ["RolloutUndo", "RolloutRestart", "SetResources"];
 
 /// The action of KubeWise that made the current revision, if one did: its fields still hold what it wrote, and
 /// nobody rolled out anything since.
@@ -24,8 +23,7 @@ pub(crate) fn made_by_us<'a>(
     evidence.history.iter().find(|done| {
         let ours = done.direction == Direction::Act
             && matches!(done.status, ActionStatus::Succeeded | ActionStatus::Started)
-            && CHANGES_TEMPLATE.contains(&done.action.name.as_str())
-            && !done.changes.is_empty();
+            && done.changes.iter().any(|change| change.path.starts_with(TEMPLATE));
         let holds = |path: &str, after: &Option<Value>| workload.0.pointer(path) == after.as_ref();
         let whole_template = done.changes.iter().any(|change| change.path == TEMPLATE);
         let limit = REVISION_FOLLOWS_WITHIN.after(done.finished_at.unwrap_or(done.started_at));

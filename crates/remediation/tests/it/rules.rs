@@ -119,6 +119,17 @@ fn an_undo_goes_to_a_revision_that_was_healthy_and_is_not_our_own() {
     let change = FieldChange { path: "/spec/template".into(), before: None, after: Some(current) };
     ours.did("RolloutUndo", "11:40:00", json!({}), vec![change]);
     assert_eq!(decided(&ours, "RolloutUndo", &good), "hand over by playbook test for OwnRevision");
+    // Whatever the action: what it wrote makes a revision.
+    let mut patient = crash_loop();
+    let probe = "/spec/template/spec/containers/0/livenessProbe";
+    patient.set(probe, json!({ "timeoutSeconds": 2 }));
+    let change = FieldChange {
+        path: format!("{probe}/timeoutSeconds"),
+        before: Some(json!(1)),
+        after: Some(json!(2)),
+    };
+    patient.did("PatchProbe", "11:49:30", json!({}), vec![change]);
+    assert_eq!(decided(&patient, "RolloutUndo", &good), "hand over by playbook test for OwnRevision");
 }
 
 #[test]
