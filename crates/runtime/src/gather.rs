@@ -13,7 +13,7 @@ use kubewise_core::id::IncidentId;
 use kubewise_core::incident::Incident;
 use kubewise_core::plan::{Dependant, Indicators, Measurement, RemediationPlan};
 use kubewise_core::port::ClusterReader;
-use kubewise_core::record::{HealthyRevision, Record, RecordKind, RecordQuery};
+use kubewise_core::record::{HealthyRevision, MAX_PAGE, Record, RecordKind, RecordQuery};
 use kubewise_core::request::FIELD_MANAGER;
 use kubewise_core::service::ServingService;
 use kubewise_core::{Failure, Kind, ObjectRef, Period, Rejection, Timestamp};
@@ -27,6 +27,8 @@ use crate::runtime::Shared;
 
 /// The newest Events and records of a workload that evidence may hold.
 const RECORDS: usize = 100;
+/// Of what was done to it. A drain leaves a record for each pod, and attempts are counted beyond several.
+const HISTORY: usize = MAX_PAGE;
 /// Of action records in the report on autonomy: 10,000, of which each is about 2 KB.
 const MOST_PAGES: usize = 20;
 
@@ -242,7 +244,7 @@ pub(crate) fn surroundings(shared: &Shared, workload: &ObjectRef) -> Surrounding
 
 /// What Kubernetes said, not what KubeWise told there itself.
 async fn events(shared: &Shared, workload: &ObjectRef) -> Result<Vec<EventRecord>, Failure> {
-    let records = records(shared, RecordKind::Event, workload).await?;
+    let records = records(shared, RecordKind::Event, workload, RECORDS).await?;
     Ok(records
         .into_iter()
         .filter_map(|record| if let Record::Event(event) = record { Some(event) } else { None })
@@ -252,19 +254,19 @@ async fn events(shared: &Shared, workload: &ObjectRef) -> Result<Vec<EventRecord
 
 async fn revisions(shared: &Shared, workload: &ObjectRef) -> Result<Vec<HealthyRevision>, Failure> {
     let of = |record| if let Record::Revision(seen) = record { Some(seen) } else { None };
-    Ok(records(shared, RecordKind::Revision, workload).await?.into_iter().filter_map(of).collect())
+    Ok(records(shared, RecordKind::Revision, workload, RECORDS).await?.into_iter().filter_map(of).collect())
 }
 
 async fn serving(shared: &Shared, workload: &ObjectRef) -> Result<Vec<ServingService>, Failure> {
     let of = |record| if let Record::Service(serving) = record { Some(serving) } else { None };
-    Ok(records(shared, RecordKind::Service, workload).await?.into_iter().filter_map(of).collect())
+    Ok(records(shared, RecordKind::Service, workload, RECORDS).await?.into_iter().filter_map(of).collect())
 }
 
 pub(crate) async fn actions(
     shared: &Shared,
     workload: &ObjectRef,
 ) -> Result<Vec<ExecutedActionRecord>, Failure> {
-    Ok(acts_among(records(shared, RecordKind::Action, workload).await?).collect())
+    Ok(acts_among(records(shared, RecordKind::Action, workload, HISTORY).await?).collect())
 }
 
 /// What was done in the workload's namespace, as far as trust counts it.
@@ -294,8 +296,13 @@ fn acts_among(records: Vec<Record>) -> impl Iterator<Item = ExecutedActionRecord
     records.into_iter().filter_map(|record| if let Record::Action(done) = record { Some(done) } else { None })
 }
 
-async fn records(shared: &Shared, kind: RecordKind, workload: &ObjectRef) -> Result<Vec<Record>, Failure> {
-    let query = RecordQuery { workload: Some(workload.clone()), limit: RECORDS, ..RecordQuery::of(kind) };
+async fn records(
+    shared: &Shared,
+    kind: RecordKind,
+    workload: &ObjectRef,
+    limit: usize,
+) -> Result<Vec<Record>, Failure> {
+    let query = RecordQuery { workload: Some(workload.clone()), limit, ..RecordQuery::of(kind) };
     Ok(shared.ports.store.find(&query).await?.records)
 }
 

@@ -5,7 +5,7 @@ use kubewise_core::action::ExecutedActionRecord;
 use kubewise_core::guard::Guard;
 use kubewise_core::guard::proof::{Scenario, safe};
 use kubewise_core::journal::{JournalBody, JournalEntry, Outcome};
-use kubewise_core::plan::{Mode, RemediationPlan, Verdict};
+use kubewise_core::plan::{MAX_EVICTIONS, Mode, RemediationPlan, Verdict};
 use kubewise_core::port::Control;
 use kubewise_core::record::Record;
 use kubewise_core::request::PatchOperation;
@@ -24,6 +24,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             stage.scene.policy.max_attempts = 1;
             stage.begin();
             stage.did("ScaleWorkload", Period::from_mins(60), Vec::new());
+            stage.crash_on();
+            stage.untouched()
+        },
+    },
+    Scenario {
+        guard: Guard::Attempts,
+        fault: "the last of as many repairs as are allowed evicted all that a node holds",
+        play: |guards| {
+            let mut stage = Stage::new(guards);
+            stage.begin();
+            let [last, ..] =
+                [60, 120, 180].map(|minutes| stage.did("EvictPod", Period::from_mins(minutes), Vec::new()));
+            for step in 1..MAX_EVICTIONS {
+                let id = format!("x-{step}").as_str().into();
+                stage.save(Record::Action(ExecutedActionRecord { id, step, ..last.clone() }));
+            }
             stage.crash_on();
             stage.untouched()
         },
