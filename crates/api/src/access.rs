@@ -54,9 +54,9 @@ pub struct Access {
     loopback: bool,
 }
 
-/// What an endpoint asks of a request.
+/// What an endpoint lets a request do, and so what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guard {
+pub(crate) enum Scope {
     /// For probes.
     Open,
     /// The token, when others than this machine can connect.
@@ -95,11 +95,11 @@ impl Options {
 }
 
 impl Access {
-    pub(crate) fn admit(&self, guard: Guard, headers: &HeaderMap) -> Result<(), Problem> {
-        let needed = match guard {
-            Guard::Open => false,
-            Guard::Read => !self.loopback,
-            Guard::Write => true,
+    pub(crate) fn admit(&self, scope: Scope, headers: &HeaderMap) -> Result<(), Problem> {
+        let needed = match scope {
+            Scope::Open => false,
+            Scope::Read => !self.loopback,
+            Scope::Write => true,
         };
         if !needed {
             return Ok(());

@@ -10,7 +10,7 @@ use axum::routing::MethodRouter;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::access::{Access, Guard};
+use crate::access::{Access, Scope};
 use crate::api::Api;
 use crate::problem::{ParameterError, Problem};
 use crate::{feedback, inquiry, pause, plans, records, system};
@@ -31,7 +31,7 @@ pub(crate) enum Verb {
 pub(crate) struct Endpoint {
     pub(crate) verb: Verb,
     pub(crate) path: String,
-    pub(crate) guard: Guard,
+    pub(crate) scope: Scope,
     pub(crate) handler: MethodRouter<Api>,
     /// Names the operation in generated clients.
     pub(crate) id: String,
@@ -103,7 +103,7 @@ pub(crate) fn routes(access: &Access) -> Router<Api> {
     all().into_iter().fold(Router::new(), |router, endpoint| {
         let gate = Gate {
             access: access.clone(),
-            guard: endpoint.guard,
+            scope: endpoint.scope,
             parameters: endpoint
                 .parameters
                 .iter()
@@ -118,12 +118,12 @@ pub(crate) fn routes(access: &Access) -> Router<Api> {
 
 struct Gate {
     access: Access,
-    guard: Guard,
+    scope: Scope,
     parameters: Vec<&'static str>,
 }
 
 async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let admitted = gate.access.admit(gate.guard, request.headers());
+    let admitted = gate.access.admit(gate.scope, request.headers());
     match admitted.and_then(|()| check_query(request.uri(), &gate.parameters)) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

@@ -11,7 +11,7 @@ use kubewise_core::{Period, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::access::Guard;
+use crate::access::Scope;
 use crate::api::Api;
 use crate::endpoint::{Answer, Body, Endpoint, Parameter, Verb, schema_of};
 use crate::problem::Problem;
@@ -64,7 +64,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint {
             verb: Verb::Post,
             path: "/api/v1/incidents/{id}/feedback".into(),
-            guard: Guard::Write,
+            scope: Scope::Write,
             handler: post(say),
             id: "sayFeedback".into(),
             summary: "Says whether an incident was trouble; or suppresses its like for a while.".into(),
@@ -76,7 +76,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint {
             verb: Verb::Post,
             path: "/api/v1/incidents/{id}/release".into(),
-            guard: Guard::Write,
+            scope: Scope::Write,
             handler: post(release),
             id: "releaseIncident".into(),
             summary:
@@ -90,7 +90,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         Endpoint {
             verb: Verb::Post,
             path: "/api/v1/feedback/{id}/end".into(),
-            guard: Guard::Write,
+            scope: Scope::Write,
             handler: post(end),
             id: "endSuppression".into(),
             summary: "Ends a suppression now; 409 if it is none or is over.".into(),

@@ -9,7 +9,7 @@ use kubewise_core::author::{Explanation, Question, Spending, Trial};
 use kubewise_core::id::IncidentId;
 use serde_json::Value;
 
-use crate::access::Guard;
+use crate::access::Scope;
 use crate::api::Api;
 use crate::endpoint::{Answer, Endpoint, Parameter, Verb};
 use crate::masked;
@@ -21,9 +21,9 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     let question = |verb, path: &str, handler: MethodRouter<Api>, id: &str, summary: &str, answer| Endpoint {
         verb,
         path: path.into(),
-        guard: match verb {
-            Verb::Get => Guard::Read,
-            Verb::Post => Guard::Write,
+        scope: match verb {
+            Verb::Get => Scope::Read,
+            Verb::Post => Scope::Write,
         },
         handler,
         id: id.into(),

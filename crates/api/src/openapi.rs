@@ -5,7 +5,7 @@ use schemars::transform::RecursiveTransform;
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::access::Guard;
+use crate::access::Scope;
 use crate::endpoint::{self, Endpoint, Place, Verb, schema_of};
 use crate::problem::{self, Problem};
 
@@ -84,11 +84,11 @@ fn operation(endpoint: &Endpoint, given: &mut SchemaGenerator, taken: &mut Schem
     if let Some(body) = &endpoint.body {
         operation["requestBody"] = json!({ "required": body.required, "content": content("application/json", &(body.schema)(taken)) });
     }
-    match endpoint.guard {
-        Guard::Open => {}
+    match endpoint.scope {
+        Scope::Open => {}
         // Either alternative will do: on loopback none is needed.
-        Guard::Read => operation["security"] = json!([{ "token": [] }, {}]),
-        Guard::Write => operation["security"] = json!([{ "token": [] }]),
+        Scope::Read => operation["security"] = json!([{ "token": [] }, {}]),
+        Scope::Write => operation["security"] = json!([{ "token": [] }]),
     }
     operation
 }
@@ -103,7 +103,7 @@ fn responses(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
             json!({ "description": description, "content": content(answer.media_type, &schema) }),
         );
     }
-    let gate: &[u16] = if endpoint.guard == Guard::Open { &[400] } else { &[400, 401, 403] };
+    let gate: &[u16] = if endpoint.scope == Scope::Open { &[400] } else { &[400, 401, 403] };
     let problem = schema_of::<Problem>(generator);
     for status in gate.iter().chain(endpoint.problems) {
         responses.insert(

@@ -8,7 +8,7 @@ use kubewise_core::pause::Pause;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::access::Guard;
+use crate::access::Scope;
 use crate::api::Api;
 use crate::endpoint::{Answer, Body, Endpoint, Verb, schema_of};
 use crate::problem::Problem;
@@ -38,7 +38,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     let word = |path: &str, handler, id: &str, summary: &str, body| Endpoint {
         verb: Verb::Post,
         path: path.into(),
-        guard: Guard::Write,
+        scope: Scope::Write,
         handler,
         id: id.into(),
         summary: summary.into(),

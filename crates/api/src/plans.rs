@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::access::Guard;
+use crate::access::Scope;
 use crate::api::Api;
 use crate::endpoint::{Answer, Body, Endpoint, Parameter, Verb, schema_of};
 use crate::masked;
@@ -43,7 +43,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     let decision = |name: &str, handler, id: &str, summary: &str, body| Endpoint {
         verb: Verb::Post,
         path: format!("/api/v1/plans/{{id}}/{name}"),
-        guard: Guard::Write,
+        scope: Scope::Write,
         handler,
         id: id.into(),
         summary: summary.into(),

@@ -20,7 +20,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::access::Guard;
+use crate::access::Scope;
 use crate::api::Api;
 use crate::endpoint::{Answer, Endpoint, Parameter, Verb};
 use crate::filter;
@@ -71,7 +71,7 @@ fn collection<T: JsonSchema, S: JsonSchema>(
     let list = Endpoint {
         verb: Verb::Get,
         path: format!("/api/v1/{path}"),
-        guard: Guard::Read,
+        scope: Scope::Read,
         handler: get(async move |State(api): State<Api>, uri: Uri| list(&api, &listed, &uri).await),
         id: format!("list{many}"),
         summary: format!("{many}, newest first; all given filters must hold."),
@@ -83,7 +83,7 @@ fn collection<T: JsonSchema, S: JsonSchema>(
     let item = Endpoint {
         verb: Verb::Get,
         path: format!("/api/v1/{path}/{{id}}"),
-        guard: Guard::Read,
+        scope: Scope::Read,
         handler: get(async move |State(api): State<Api>, id: Result<Path<String>, PathRejection>| {
             item(&api, kind, id).await
         }),

@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::access::Guard;
+use crate::access::Scope;
 use crate::api::Api;
 use crate::endpoint::{Answer, Endpoint, Parameter, Verb, nearest, pairs};
 use crate::openapi::openapi;
@@ -36,10 +36,10 @@ struct Health {
 }
 
 pub(crate) fn endpoints() -> Vec<Endpoint> {
-    let plain = |path: &str, guard, handler, id: &str, summary: &str, answers| Endpoint {
+    let plain = |path: &str, scope, handler, id: &str, summary: &str, answers| Endpoint {
         verb: Verb::Get,
         path: path.into(),
-        guard,
+        scope,
         handler,
         id: id.into(),
         summary: summary.into(),
@@ -57,7 +57,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             )],
             ..plain(
                 "/health",
-                Guard::Open,
+                Scope::Open,
                 get(health),
                 "getHealth",
                 "How KubeWise does; 503 if it cannot do its work, or does not know yet.",
@@ -66,7 +66,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         },
         plain(
             "/livez",
-            Guard::Open,
+            Scope::Open,
             get(async || ([(header::CONTENT_TYPE, PLAIN)], "ok\n")),
             "getLiveness",
             "Whether the process serves.",
@@ -76,7 +76,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             problems: &[503],
             ..plain(
                 "/readyz",
-                Guard::Open,
+                Scope::Open,
                 get(ready),
                 "getReadiness",
                 "Whether KubeWise does its work; 503 with the reason if not.",
@@ -85,7 +85,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         },
         plain(
             "/metrics",
-            Guard::Read,
+            Scope::Read,
             get(async |State(api): State<Api>| {
                 ([(header::CONTENT_TYPE, OPEN_METRICS)], api.introspection.metrics())
             }),
@@ -95,7 +95,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         ),
         plain(
             "/openapi.json",
-            Guard::Read,
+            Scope::Read,
             get(async || Json(openapi())),
             "getOpenapi",
             "This description.",
@@ -103,7 +103,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         ),
         plain(
             "/api/v1/config",
-            Guard::Read,
+            Scope::Read,
             get(async |State(api): State<Api>| Json(api.introspection.configuration())),
             "getConfig",
             "The effective configuration, secrets masked.",
@@ -113,7 +113,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
             problems: &[500, 503],
             ..plain(
                 "/api/v1/autonomy",
-                Guard::Read,
+                Scope::Read,
                 get(async |State(api): State<Api>| -> Result<_, Problem> {
                     Ok(Json(api.introspection.autonomy().await?))
                 }),
@@ -124,7 +124,7 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
         },
         plain(
             "/api/v1/status",
-            Guard::Read,
+            Scope::Read,
             get(async |State(api): State<Api>| Json(api.introspection.status())),
             "getStatus",
             "What KubeWise does right now: mode, leadership, queries, queues, counts.",
