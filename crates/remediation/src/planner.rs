@@ -218,7 +218,10 @@ pub fn forbids_undo(
     surroundings: &Surroundings,
     now: Timestamp,
 ) -> Option<String> {
-    let (planned, workload) = (plan.actions.get(step)?, fresh.workload.as_ref()?);
+    let planned = plan.actions.get(step)?;
+    let Some(workload) = fresh.workload.as_ref() else {
+        return Some(format!("{} is no longer there", plan.workload));
+    };
     let revisions = Revisions::of(fresh);
     let case = Case {
         steps: std::slice::from_ref(planned),

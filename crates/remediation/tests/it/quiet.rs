@@ -69,6 +69,9 @@ fn a_freeze_elsewhere_or_at_another_time_stops_nothing() {
 fn what_belongs_to_another_by_now_is_not_undone() {
     let plan = crash_loop().plan();
     assert_eq!(undo_forbidden(&plan, &crash_loop()), None);
+    let mut gone = crash_loop();
+    gone.evidence.workload = None;
+    assert!(undo_forbidden(&plan, &gone).is_some(), "whose it is cannot be told");
     let cases: [(&str, Change); 4] = [
         ("FieldOwnership", |w| {
             w.annotate("argocd.argoproj.io/tracking-id", "shop:apps/Deployment:shop/cart");

@@ -6,14 +6,16 @@ use std::rc::Rc;
 
 use futures::channel::oneshot;
 use futures::executor::block_on;
-use kubewise_core::Period;
+use kubewise_core::anomaly::{AnomalyRecord, AnomalyStatus};
 use kubewise_core::failure::Rejection;
 use kubewise_core::id::IncidentId;
-use kubewise_core::incident::{Chapter, IncidentStatus};
+use kubewise_core::incident::{Chapter, Incident, IncidentStatus};
 use kubewise_core::journal::{Epoch, JournalBody, JournalEntry, Outcome};
 use kubewise_core::plan::Mode;
-use kubewise_core::port::{Control as _, Journal as _};
+use kubewise_core::port::{Control as _, Journal as _, RecordStore as _};
+use kubewise_core::record::Record;
 use kubewise_core::request::{FENCE_ANNOTATION, PatchOperation};
+use kubewise_core::{Kind, Period};
 use kubewise_sim::{Change, CrashPoint, PerformFault};
 use serde_json::json;
 
@@ -303,4 +305,35 @@ fn what_is_stuck_is_repaired_again_once_a_person_has_seen_to_it() {
     scene.pass(Period::from_mins(15));
     scene.release(&cart(), "5-crash");
     scene.until("a repair", |scene| repaired(scene) == 1);
+}
+
+/// The rollback is followed by harm, and by then Argo CD manages the cart.
+#[test]
+fn what_is_another_s_by_now_is_not_put_back_whoever_took_the_saga_up() {
+    for incident_is_closed in [false, true] {
+        let (mut scene, _first) = Scene::crashing(Mode::Auto);
+        scene.until("the act", applied);
+        let value = json!({ "argocd.argoproj.io/tracking-id": "shop" });
+        let operations = vec![PatchOperation::Add { path: "/metadata/labels".into(), value }];
+        scene.change(Change::Edit { object: cart(), manager: "kubectl".into(), operations });
+        let nodes = scene.world.list(&Kind::Node, None).into_iter();
+        for node in nodes.filter_map(|node| node.text("/metadata/name").map(ToOwned::to_owned)) {
+            scene.change(Change::NodeLost(node));
+        }
+        scene.simulation.kill();
+        if incident_is_closed {
+            let closed = Incident { status: IncidentStatus::Resolved, ..scene.incident() };
+            let over = |anomaly| AnomalyRecord { status: AnomalyStatus::Resolved, ..anomaly };
+            let over = scene.anomalies().into_iter().map(over).map(Record::Anomaly);
+            let records: Vec<_> = over.chain([Record::Incident(closed)]).collect();
+            block_on(scene.store.save(&records)).unwrap();
+        }
+        let _second = scene.start("second");
+        scene.pass(Period::from_mins(20));
+        let skipped = scene.store.journal().into_iter().find_map(|entry| {
+            if let JournalBody::UndoSkipped { reason, .. } = entry.body { Some(reason) } else { None }
+        });
+        let reason = skipped.unwrap_or_else(|| panic!("{:#?}", scene.store.journal()));
+        assert!(reason.contains("Argo CD"), "{reason}");
+    }
 }
