@@ -34,6 +34,7 @@ pub(crate) use intent::is_done;
 pub(crate) use limits::memory_cap;
 pub(crate) use revision::made_by_us;
 pub use room::nodes_to_look_at;
+pub(crate) use scale::{MAX_REPLICAS, replicas};
 
 /// Raises or lowers the mode of a workload or namespace.
 pub const MODE_ANNOTATION: &str = "kubewise.dev/mode";

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Lower, Premise, Risk, Unmet, change, write_beside};
+use crate::policy::{MAX_REPLICAS, replicas};
 
 /// Change the bounds of the autoscaler that scales the workload. What is left out stays as it is.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,7 +37,7 @@ impl Lower for ChangeAutoscaler {
         let bound = |wanted: Option<u32>, path: &str, default: u64| {
             wanted.map_or_else(|| document.number(path).unwrap_or(default), u64::from)
         };
-        let (low, high) = ("/spec/minReplicas", "/spec/maxReplicas");
+        let (low, high) = ("/spec/minReplicas", MAX_REPLICAS);
         let (min, max) = (bound(self.min_replicas, low, 1), bound(self.max_replicas, high, 0));
         if min > max {
             return Err(Unmet(format!("the least, {min}, would be above the most, {max}")));
@@ -55,6 +56,9 @@ impl Lower for ChangeAutoscaler {
         }
         let description = format!("let HorizontalPodAutoscaler {name} scale between {min} and {max}");
         let action = premise.action(Self::NAME, parameters);
-        write_beside(document, action, changes, description).map(|step| vec![step])
+        let mut step = write_beside(document, action, changes, description)?;
+        let running = replicas(&premise.workload.0);
+        step.disruption = self.max_replicas.map_or(0, |most| running.saturating_sub(most));
+        Ok(vec![step])
     }
 }

@@ -8,6 +8,8 @@ use super::{Case, Finding, never};
 use crate::facts::last_non_zero;
 
 pub(super) const REPLICAS: &str = "/spec/replicas";
+/// Of an autoscaler.
+pub(crate) const MAX_REPLICAS: &str = "/spec/maxReplicas";
 /// How many times as many replicas, or as much storage.
 const MOST_AT_ONCE: u32 = 2;
 
@@ -28,7 +30,10 @@ fn bounds<'a>(case: &Case<'a>) -> impl Iterator<Item = (&'a ObjectRef, &'a Field
 }
 
 pub(super) fn no_stateful_set_scale_down(case: &Case<'_>) -> Finding {
-    let (before, after) = (replicas(&case.workload.0), replicas(&case.after()));
+    let before = replicas(&case.workload.0);
+    let bounded = bounds(case).filter(|(_, change)| change.path == MAX_REPLICAS);
+    let bounded = bounded.map(|(_, change)| count(change.after.as_ref()));
+    let after = bounded.chain([replicas(&case.after())]).min().unwrap_or(before);
     if case.object.kind == Kind::StatefulSet && after < before {
         return never(format!("{} would go from {before} to {after} replicas", case.object));
     }
@@ -72,7 +77,7 @@ fn count(value: Option<&Value>) -> u32 {
     value.and_then(Value::as_u64).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-pub(super) fn replicas(workload: &Value) -> u32 {
+pub(crate) fn replicas(workload: &Value) -> u32 {
     let daemon = workload.pointer("/status/desiredNumberScheduled").and_then(Value::as_u64);
     workload.pointer(REPLICAS).and_then(Value::as_u64).or(daemon).unwrap_or(1) as u32
 }

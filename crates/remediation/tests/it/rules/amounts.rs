@@ -378,4 +378,25 @@ fn nothing_is_scaled_away() {
         decided(&stateful_set(), "ScaleWorkload", &one),
         "hand over by playbook test for NoStatefulSetScaleDown"
     );
+
+    // Nor by way of an autoscaler; of a Deployment the pods that go count as disruption.
+    let scaled = |mut world: World, kind: &str| {
+        world.evidence.autoscalers = vec![Document(json!({
+            "kind": "HorizontalPodAutoscaler", "metadata": { "name": "cart", "namespace": "shop", "uid": "hpa" },
+            "spec": { "minReplicas": 1, "maxReplicas": 5, "scaleTargetRef": { "kind": kind, "name": "cart" } },
+        }))];
+        world
+    };
+    let bound = json!({ "autoscaler": "cart", "maxReplicas": 1 });
+    assert_eq!(
+        decided(&scaled(stateful_set(), "StatefulSet"), "ChangeAutoscaler", &bound),
+        "hand over by playbook test for NoStatefulSetScaleDown"
+    );
+    let mut narrow = scaled(crash_loop(), "Deployment");
+    assert_eq!(decided(&narrow, "ChangeAutoscaler", &bound), "act ChangeAutoscaler as Approved");
+    narrow.options.disruption_budget = 0;
+    assert_eq!(
+        decided(&narrow, "ChangeAutoscaler", &bound),
+        "hand over by playbook test for DisruptionBudget"
+    );
 }

@@ -22,6 +22,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         play: |guards| scaled(guards, &Workload::stateful_set("shop", "db"), 1),
     },
     Scenario {
+        guard: Guard::NoStatefulSetScaleDown,
+        fault: "a playbook lets the autoscaler of a StatefulSet make fewer replicas than there are",
+        play: |guards| {
+            let mut stage = Stage::new(guards)
+                .playbook("ChangeAutoscaler", &json!({ "autoscaler": "db", "maxReplicas": 1 }));
+            let db = Workload::stateful_set("shop", "db");
+            let object = db.object();
+            stage.scene.world.add(db);
+            stage.scene.world.autoscaler(&object, 1, 5, 80);
+            stage.begin();
+            stage.scene.release(&object, "2-crash");
+            stage.scene.pass(A_WHILE);
+            stage.untouched()
+        },
+    },
+    Scenario {
         guard: Guard::LimitBounds,
         fault: "a playbook raises a limit far above the cap",
         play: |guards| resources(guards, &json!({ "memoryLimit": "8Gi" }), |_| ()),
