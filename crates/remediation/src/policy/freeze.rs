@@ -110,8 +110,8 @@ pub struct Cron {
     text: String,
     /// One bit for each value.
     fields: [u64; 5],
-    day_of_month_given: bool,
-    day_of_week_given: bool,
+    /// Of the month or of the week, as cron has it where neither begins with `*`.
+    either_day: bool,
 }
 
 const FIELDS: [(&str, u32, u32); 5] = [
@@ -128,12 +128,7 @@ impl Cron {
         let weekday = at.weekday().to_sunday_zero_offset();
         let has = |field: usize, value: i8| self.fields[field] & (1 << value) != 0;
         let (day, weekday) = (has(2, at.day()), has(4, weekday));
-        let of_day = match (self.day_of_month_given, self.day_of_week_given) {
-            (true, true) => day || weekday,
-            (true, false) => day,
-            (false, true) => weekday,
-            (false, false) => true,
-        };
+        let of_day = if self.either_day { day || weekday } else { day && weekday };
         has(0, at.minute()) && has(1, at.hour()) && has(3, at.month()) && of_day
     }
 }
@@ -159,12 +154,7 @@ impl FromStr for Cron {
             fields[4] |= 1;
         }
         let given = |word: &str| !word.starts_with('*');
-        Ok(Cron {
-            text: text.into(),
-            fields,
-            day_of_month_given: given(words[2]),
-            day_of_week_given: given(words[4]),
-        })
+        Ok(Cron { text: text.into(), fields, either_day: given(words[2]) && given(words[4]) })
     }
 }
 

@@ -24,6 +24,10 @@ fn a_cron_expression_names_its_minutes() {
         ("* * 1 * 5", "2026-03-06T12:00", true), // either day
         ("* * 1 * 5", "2026-03-01T12:00", true),
         ("* * 1 * 5", "2026-03-02T12:00", false),
+        ("* * */2 * *", "2026-03-05T12:00", true), // odd days
+        ("* * */2 * *", "2026-03-06T12:00", false),
+        ("* * */2 * 5", "2026-03-06T12:00", false), // odd Fridays, since one begins with a star
+        ("* * */2 * 5", "2026-03-13T12:00", true),
         ("* * * 12 *", "2026-03-06T12:00", false),
     ] {
         assert_eq!(cron.parse::<Cron>().unwrap().matches(at(time)), matches, "{cron} at {time}");
