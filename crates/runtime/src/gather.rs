@@ -23,6 +23,7 @@ use kubewise_remediation::policy::{Surroundings, autonomy, nodes_to_look_at};
 use kubewise_remediation::verify;
 use tokio::sync::Mutex;
 
+use crate::feedback;
 use crate::runtime::Shared;
 
 /// The newest Events and records of a workload that evidence may hold.
@@ -181,9 +182,12 @@ fn lasting<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
 
 /// How a plan's workload and those that need it fare now.
 pub(crate) async fn measure(shared: &Shared, plan: &RemediationPlan) -> Result<Measurement, Failure> {
-    let mut own = shared.incidents.get(&plan.incident).map(|entry| entry.anomalies).unwrap_or_default();
-    own.retain(|_, anomaly| anomaly.workload == plan.workload);
-    let anomalies: Vec<AnomalyRecord> = own.into_values().collect();
+    // Where not even the store knows what was wrong, nobody can tell that it is gone.
+    let mut anomalies: Vec<AnomalyRecord> = match shared.incidents.get(&plan.incident) {
+        Some(entry) => entry.anomalies.into_values().collect(),
+        None => feedback::stored(&shared.ports, &plan.incident).await?.1,
+    };
+    anomalies.retain(|anomaly| anomaly.workload == plan.workload);
     let needing = plan.verification.dependants.iter().map(|one| dependant(shared, &one.workload));
     let (own, dependants) =
         try_join(fares(shared, &plan.workload, &anomalies), try_join_all(needing)).await?;

@@ -16,7 +16,7 @@ use kubewise_core::port::{Control as _, Journal as _, RecordStore as _};
 use kubewise_core::record::Record;
 use kubewise_core::request::{FENCE_ANNOTATION, PatchOperation};
 use kubewise_core::{Kind, Period};
-use kubewise_sim::{Change, CrashPoint, PerformFault};
+use kubewise_sim::{Change, CrashPoint, MemoryStore, PerformFault};
 use serde_json::json;
 
 use crate::pipeline::{Run, Scene, cart};
@@ -336,4 +336,23 @@ fn what_is_another_s_by_now_is_not_put_back_whoever_took_the_saga_up() {
         let reason = skipped.unwrap_or_else(|| panic!("{:#?}", scene.store.journal()));
         assert!(reason.contains("Argo CD"), "{reason}");
     }
+}
+
+/// The journal survived, and the records did not: what was wrong is not known any more, so neither is that it is gone.
+#[test]
+fn a_repair_whose_trouble_nobody_knows_any_more_is_not_called_one() {
+    let (mut scene, _first) = Scene::crashing(Mode::Auto);
+    scene.until("the act", applied);
+    scene.simulation.kill();
+    let entries = scene.store.journal();
+    scene.store = MemoryStore::default();
+    for entry in &entries {
+        block_on(scene.store.append(entry)).unwrap();
+    }
+    let _second = scene.start("second");
+    scene.pass(Period::from_mins(30));
+    let outcome = scene.store.journal().into_iter().find_map(|entry| {
+        if let JournalBody::Closed { outcome, .. } = entry.body { Some(outcome) } else { None }
+    });
+    assert_eq!(outcome, Some(Outcome::HandedOver), "{:#?}", scene.store.journal());
 }
