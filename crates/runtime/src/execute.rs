@@ -137,7 +137,7 @@ async fn recover(shared: &Shared, sagas: Vec<SagaId>, epoch: Epoch) -> Vec<Saga>
         if entries.is_empty() {
             let plans = shared.incidents.executing();
             if let Some(plan) = plans.iter().find(|plan| Saga::id_of(&plan.id) == id) {
-                shared.incidents.not_begun(plan, shared.clock.now());
+                shared.incidents.not_begun(plan);
             }
             continue;
         }

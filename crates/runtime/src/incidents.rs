@@ -317,10 +317,11 @@ impl Incidents {
     }
 
     /// A plan whose saga never came to its first journal entry may run yet.
-    pub(crate) fn not_begun(&self, plan: &RemediationPlan, now: Timestamp) {
+    pub(crate) fn not_begun(&self, plan: &RemediationPlan) {
         self.change(&plan.incident, |entry| {
             entry.incident.status = IncidentStatus::Open;
-            entry.set_plan(plan.clone(), PlanStatus::Approved, now);
+            // It becomes no younger by that.
+            entry.set_plan(plan.clone(), PlanStatus::Approved, plan.updated_at);
         });
     }
 

@@ -13,7 +13,7 @@ use super::patch::{guarded_patch, value_at};
 use super::progress::Rest;
 use super::{Doing, Effect, Forbidden, Next, Purpose, Saga, lost_race, superseded, words};
 
-/// A plan older than this, from the opening of its saga, speaks of a cluster that is no more.
+/// A plan that was made, or approved by a person, longer ago than this speaks of a cluster that is no more.
 const OLDEST: Period = Period::from_mins(60);
 /// Times that a request whose answer never came is sent.
 const MAX_ATTEMPTS: u32 = 3;
@@ -21,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 3;
 impl Saga {
     /// Policy is asked before every act, also before one that is repeated.
     pub(super) fn check(&mut self, step: usize, now: Timestamp) {
-        if Period::between(self.progress.opened_at, now) > OLDEST && self.stands(Guard::PlanAge) {
+        if Period::between(self.plan.updated_at, now) > OLDEST && self.stands(Guard::PlanAge) {
             let message = format!("the plan is older than {OLDEST}");
             self.decline(step, Failure::Rejected { reason: Rejection::Forbidden, message }, now);
         } else {

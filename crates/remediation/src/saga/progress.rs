@@ -59,7 +59,6 @@ pub(super) struct Progress {
     pub(super) saga: SagaId,
     pub(super) rest: Rest,
     pub(super) steps: Vec<StepProgress>,
-    pub(super) opened_at: Timestamp,
     /// When the latest step took effect, as far as is known.
     pub(super) acted_at: Timestamp,
     /// When the provisional verdict was Improved.
@@ -101,7 +100,6 @@ impl Progress {
             saga,
             rest: Rest::Opened,
             steps: vec![StepProgress::default(); plan.actions.len()],
-            opened_at,
             acted_at: opened_at,
             improved_at: None,
             trouble: None,

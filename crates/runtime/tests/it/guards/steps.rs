@@ -13,6 +13,13 @@ use crate::pipeline::cart;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
+        guard: Guard::PlanAge,
+        fault: "a plan was approved hours ago, and nobody ran since",
+        play: |guards| {
+            altered(guards, |plan, _| plan.updated_at = Period::from_mins(120).before(plan.updated_at))
+        },
+    },
+    Scenario {
         guard: Guard::Lowering,
         fault: "a stored plan was altered to run another image",
         play: |guards| {
