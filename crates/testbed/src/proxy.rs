@@ -14,6 +14,10 @@ use crate::Cluster;
 /// Much longer than a client takes to send what it has to send.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Kinds of records of TLS by which a connection is made; what comes after is encrypted, and of another kind.
+const HANDSHAKE: u8 = 22;
+const CHANGE_CIPHER: u8 = 20;
+
 /// A port of this machine from which everything goes to a server, as long as this lives.
 #[derive(Debug)]
 pub struct Proxy {
@@ -142,23 +146,51 @@ impl Wire {
         Ok(())
     }
 
-    fn forward(&self, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
-        let mut buffer = [0; 16 * 1024];
+    fn forward(&self, from: &TcpStream, mut to: &TcpStream) -> io::Result<()> {
+        let mut first = [0];
+        from.peek(&mut first)?;
+        let tls = first[0] == HANDSHAKE;
         loop {
-            let read = from.read(&mut buffer)?;
-            if read == 0 {
-                return Ok(());
+            let sent = if tls { record(from)? } else { chunk(from)? };
+            let Some(kind) = sent.first() else { return Ok(()) };
+            // A connection may be made while the wire is held; what is asked over it waits.
+            if !(tls && matches!(*kind, HANDSHAKE | CHANGE_CIPHER)) {
+                self.wait_while_held(sent.len());
             }
-            let mut now = self.now();
-            if now.state == State::Held {
-                now.held += read;
-                self.changed.notify_all();
-                let holds = |now: &mut Now| now.state == State::Held;
-                now = self.changed.wait_while(now, holds).unwrap_or_else(PoisonError::into_inner);
-                now.held -= read;
-            }
-            drop(now);
-            to.write_all(&buffer[..read])?;
+            to.write_all(&sent)?;
         }
     }
+
+    fn wait_while_held(&self, bytes: usize) {
+        let mut now = self.now();
+        if now.state == State::Held {
+            now.held += bytes;
+            self.changed.notify_all();
+            let holds = |now: &mut Now| now.state == State::Held;
+            now = self.changed.wait_while(now, holds).unwrap_or_else(PoisonError::into_inner);
+            now.held -= bytes;
+        }
+    }
+}
+
+/// One record of TLS; nothing at the end.
+fn record(mut from: &TcpStream) -> io::Result<Vec<u8>> {
+    const HEADER: usize = 5;
+    let mut record = vec![0; HEADER];
+    if from.read(&mut record[..1])? == 0 {
+        return Ok(Vec::new());
+    }
+    from.read_exact(&mut record[1..])?;
+    let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
+    record.resize(HEADER + length, 0);
+    from.read_exact(&mut record[HEADER..])?;
+    Ok(record)
+}
+
+/// Whatever there is; nothing at the end.
+fn chunk(mut from: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut chunk = vec![0; 16 * 1024];
+    let read = from.read(&mut chunk)?;
+    chunk.truncate(read);
+    Ok(chunk)
 }
