@@ -8,7 +8,7 @@ use kubewise_testbed::{Behaviour, Workload};
 use serde_json::{Value, json};
 
 use crate::installation::poll;
-use crate::stage::{PATIENCE, Stage, chapters, list, text, told};
+use crate::stage::{PATIENCE, REPAIR, Stage, chapters, list, text, told};
 
 /// Half of it is how long a rollout excuses missing pods, so it is short.
 const PROGRESS_DEADLINE: u32 = 20;
@@ -58,7 +58,12 @@ fn at_once(manifest: &mut Value) {
 
 /// One action, no undo, and a person is told.
 fn kept(stage: &Stage<'_>, workload: &Workload) -> Result<Value> {
-    let incident = stage.incident(workload, "HandedOver")?;
+    // A kill for memory may first show as a crash that nothing explains, which is handed over for the moment.
+    let incident = poll("a repair that is handed over", REPAIR, || {
+        let tried =
+            |incident: &Value| incident["status"] == "HandedOver" && !list(&incident["actions"]).is_empty();
+        Ok(stage.records("incidents", workload)?.into_iter().find(tried))
+    })?;
     let actions = stage.records("actions", workload)?;
     ensure!(actions.len() == 1 && actions[0]["direction"] == "Act", "{actions:#?}");
     ensure!(chapters(&incident, "Undone").is_empty(), "{}", told(&incident));
