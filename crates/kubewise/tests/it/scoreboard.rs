@@ -15,11 +15,11 @@ mod view;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use kubewise_testbed::{Cluster, Tier, shared};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ const SIDE_BY_SIDE: usize = 12;
 const TAIL: usize = 40;
 
 /// What its documentation asks for.
-pub(crate) const RIGHTS: &str = include_str!("scoreboard/rights.yaml");
+const RIGHTS: &str = include_str!("scoreboard/rights.yaml");
 
 #[test]
 fn scenarios_end_as_the_scoreboard_claims() -> Result<()> {
@@ -55,6 +55,13 @@ fn scenarios_end_as_the_scoreboard_claims() -> Result<()> {
     judge(&play(cluster, &chosen)?)
 }
 
+/// Gives the account its rights, once for all tests on the shared cluster: they run at one time.
+pub(crate) fn grant(cluster: &Cluster) -> Result<()> {
+    static GRANTED: OnceLock<Result<(), String>> = OnceLock::new();
+    let granted = GRANTED.get_or_init(|| cluster.apply(RIGHTS).map_err(|error| format!("{error:#}")));
+    granted.clone().map_err(Error::msg)
+}
+
 /// A scenario and its verdict, with what KubeWise logged about it.
 struct Played<'a> {
     scenario: &'a Scenario,
@@ -63,7 +70,7 @@ struct Played<'a> {
 }
 
 fn play<'a>(cluster: &Cluster, chosen: &'a [Scenario]) -> Result<Vec<Played<'a>>> {
-    cluster.apply(RIGHTS)?;
+    grant(cluster)?;
     let namespace = |scenario: &Scenario| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": scenario.namespace}});
     let items: Vec<Value> = chosen.iter().map(namespace).collect();
     cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string())?;

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{kubeconfig, own_installation, with_own};
 use crate::installation::{END, Installation, Process, poll};
-use crate::scoreboard::RIGHTS;
+use crate::scoreboard::grant;
 use crate::stage::{PATIENCE, REPAIR, Stage, chapters, list, text};
 
 /// Of a saga with one step that goes well.
@@ -62,14 +62,17 @@ pub(super) fn end(stage: &Stage<'_>) -> Result<()> {
 /// It is stopped between the entry and its act, for longer than the Lease lasts. Its successor acts; then it goes on, and
 /// may not act any more.
 pub(super) fn stopped_beyond_its_lease(stage: &Stage<'_>) -> Result<()> {
-    stage.cluster.apply(RIGHTS)?;
-    let installation = own_installation(stage)?.flag("--kubeconfig", stage.cluster.user_kubeconfig()?);
+    let installation = own_installation(stage)?;
     let old = stopped_before_its_act(stage, &installation)?;
     succeeded(stage, &installation, || {
+        let web = stage.workload("web");
+        stage.rolled_out(&web)?;
+        let generation = || anyhow::Ok(stage.deployment(&web)?["metadata"]["generation"].clone());
+        let before = generation()?;
         old.signal("CONT")?;
         old.await_log(&["no longer the leader; the saga rests"], REPAIR)?;
         ensure!(old.terminate(END)?.success(), "the old one does not end in order");
-        ensure!(patches(stage)?.is_empty(), "it wrote after it went on: {:?}", patches(stage)?);
+        ensure!(generation()? == before, "it wrote after it went on");
         Ok(())
     })
 }
@@ -77,7 +80,7 @@ pub(super) fn stopped_beyond_its_lease(stage: &Stage<'_>) -> Result<()> {
 /// Its write is held on the way until its successor has acted, and has raised the fence by that: then it arrives, and the
 /// API server refuses it.
 pub(super) fn late_write(stage: &Stage<'_>) -> Result<()> {
-    stage.cluster.apply(RIGHTS)?;
+    grant(stage.cluster)?;
     let proxy = Proxy::to_api_server(stage.cluster)?;
     let mut config = kubeconfig(stage.cluster, &stage.cluster.user_kubeconfig()?)?;
     proxy.redirect(&mut config);
@@ -101,7 +104,7 @@ pub(super) fn late_write(stage: &Stage<'_>) -> Result<()> {
     })
 }
 
-/// Started with an account whose writes are noted, and stopped as soon as it has journalled that it begins.
+/// Started, and stopped as soon as it has journalled that it begins.
 fn stopped_before_its_act(stage: &Stage<'_>, installation: &Installation) -> Result<Process> {
     let process = installation.start_with(&[("KUBEWISE_CRASH_POINT", "stop:3")])?;
     with_own(stage, &process, |stage| {
