@@ -136,10 +136,11 @@ impl Scene {
         let clock: Arc<dyn Clock> = Arc::new(self.world.clock());
         let telemetry = Telemetry::new();
         let options = self.options.clone();
-        let guard = |name| Dependency::new(name, &options.resilience, clock.clone(), telemetry.clone(), 1);
+        let dependency =
+            |name| Dependency::new(name, &options.resilience, clock.clone(), telemetry.clone(), 1);
         let (to_prometheus, to_kubernetes, to_store) =
-            (guard("prometheus"), guard("kubernetes"), guard("store"));
-        let to_author = guard("author");
+            (dependency("prometheus"), dependency("kubernetes"), dependency("store"));
+        let to_author = dependency("author");
         let weathered = Arc::new(Weathered {
             process: process.clone(),
             clock: self.world.clock(),
