@@ -329,12 +329,8 @@ async fn check(shared: &Shared, saga: &Saga, step: usize) -> Result<(), Forbidde
 /// Ownership and protection with fresh evidence, just before an undo; harm is undone also where the incident is over.
 async fn check_undo(shared: &Shared, saga: &Saga, step: usize) -> Result<Option<String>, Failure> {
     let plan = saga.plan();
-    let evidence = if let Some(evidence) = gather::evidence(shared, &plan.incident, For::Act).await? {
-        evidence
-    } else {
-        let (incident, anomalies) = feedback::stored(&shared.ports, &plan.incident).await?;
-        gather::evidence_of(shared, incident, anomalies, For::Act).await?
-    };
+    let (incident, anomalies) = feedback::known(shared, &plan.incident).await?;
+    let evidence = gather::evidence_of(shared, incident, anomalies, For::Act).await?;
     let surroundings = gather::surroundings(shared, &plan.workload);
     Ok(planner::forbids_undo(plan, step, &evidence, &shared.policy, &surroundings, shared.clock.now()))
 }

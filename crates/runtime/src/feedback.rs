@@ -19,12 +19,8 @@ const REMEMBERED: usize = 10_000;
 
 pub(crate) async fn say(shared: &Shared, id: &IncidentId, said: Said) -> Result<Feedback, Failure> {
     let now = shared.clock.now();
-    let open = shared.incidents.get(id);
-    let was_open = open.is_some();
-    let (mut incident, anomalies) = match open {
-        Some(entry) => (entry.incident, entry.anomalies.into_values().collect()),
-        None => stored(&shared.ports, id).await?,
-    };
+    let was_open = shared.incidents.get(id).is_some();
+    let (mut incident, anomalies) = known(shared, id).await?;
     let feedback = feedback(&incident, &anomalies, said, now);
     shared.ports.store.save(&[Record::Feedback(feedback.clone())]).await?;
     // One that ended meanwhile is newer than what was read of it.
@@ -134,11 +130,19 @@ fn teach(shared: &Shared, feedback: Feedback, anomalies: Vec<AnomalyRecord>) -> 
     })
 }
 
-/// An incident of the store with its anomalies.
-pub(crate) async fn stored(
-    ports: &Ports,
+/// An incident with its anomalies: as it is while it is open, else as the store keeps it.
+pub(crate) async fn known(
+    shared: &Shared,
     id: &IncidentId,
 ) -> Result<(Incident, Vec<AnomalyRecord>), Failure> {
+    match shared.incidents.get(id) {
+        Some(entry) => Ok((entry.incident, entry.anomalies.into_values().collect())),
+        None => stored(&shared.ports, id).await,
+    }
+}
+
+/// An incident of the store with its anomalies.
+async fn stored(ports: &Ports, id: &IncidentId) -> Result<(Incident, Vec<AnomalyRecord>), Failure> {
     match ports.store.get(RecordKind::Incident, id.as_str()).await? {
         Some(Record::Incident(incident)) => {
             let anomalies = anomalies(ports, &incident.anomalies).await?;

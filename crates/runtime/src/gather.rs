@@ -183,10 +183,7 @@ fn lasting<T>(read: Result<T, Failure>) -> Result<Option<T>, Failure> {
 /// How a plan's workload and those that need it fare now.
 pub(crate) async fn measure(shared: &Shared, plan: &RemediationPlan) -> Result<Measurement, Failure> {
     // Where not even the store knows what was wrong, nobody can tell that it is gone.
-    let mut anomalies: Vec<AnomalyRecord> = match shared.incidents.get(&plan.incident) {
-        Some(entry) => entry.anomalies.into_values().collect(),
-        None => feedback::stored(&shared.ports, &plan.incident).await?.1,
-    };
+    let (_, mut anomalies) = feedback::known(shared, &plan.incident).await?;
     anomalies.retain(|anomaly| anomaly.workload == plan.workload);
     let needing = plan.verification.dependants.iter().map(|one| dependant(shared, &one.workload));
     let (own, dependants) =

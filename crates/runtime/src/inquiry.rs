@@ -16,7 +16,7 @@ use kubewise_remediation::evidence::Evidence;
 use kubewise_remediation::planner::{self, Decision};
 
 use crate::author::{self, Consulted, Silence};
-use crate::feedback;
+use crate::feedback::known;
 use crate::gather::{self, For};
 use crate::runtime::{Handle, Shared};
 
@@ -160,13 +160,6 @@ fn trial(incident: &IncidentId, decision: Decision, author: String) -> Trial {
         finding: format!("refused {}: {}", refusal.what, refusal.finding),
     });
     Trial { incident: incident.clone(), plan, reason, again_at, refused: refused.collect(), author }
-}
-
-async fn known(shared: &Shared, id: &IncidentId) -> Result<(Incident, Vec<AnomalyRecord>), Failure> {
-    match shared.incidents.get(id) {
-        Some(entry) => Ok((entry.incident, entry.anomalies.into_values().collect())),
-        None => feedback::stored(&shared.ports, id).await,
-    }
 }
 
 async fn evidence(shared: &Shared, id: &IncidentId) -> Result<Evidence, Failure> {

@@ -15,10 +15,7 @@ pub(crate) async fn release(
     by: &str,
     reason: &str,
 ) -> Result<Incident, Failure> {
-    let incident = match shared.incidents.get(id) {
-        Some(entry) => entry.incident,
-        None => feedback::stored(&shared.ports, id).await?.0,
-    };
+    let (incident, _) = feedback::known(shared, id).await?;
     if incident.status != IncidentStatus::Stuck {
         let message = format!("incident {id} is {}, only a Stuck one holds anything", incident.status);
         return Err(Failure::Rejected { reason: Rejection::Conflict, message });
